@@ -1,0 +1,62 @@
+# The project's commands. Each does only what has changed since it last ran.
+#
+#   make demo     train on real data with averaging, print and plot what it brings
+#   make test     build, install and run the whole test suite
+#   make lint     formatting, static checks and types
+#   make bench    measure against the peers, write bench/results
+#   make wheel    a repaired wheel in dist/
+#   make clean    remove everything that the other targets made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+# 25.1 is the first pip that knows dependency groups.
+PIP_VERSION := 26.2
+
+SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
+  $(shell find cc cmake tf_mavg -type f -not -name '*.pyc')
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+# TensorFlow's C++ side talks at every import; its errors still show.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test lint bench wheel clean install
+
+install: $(STAMPS)/package
+
+demo: $(STAMPS)/package $(STAMPS)/demo
+	$(BIN)/python examples/digits.py
+
+test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/wheel
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(STAMPS)/build $(STAMPS)/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h' '*.cu')
+
+wheel: $(STAMPS)/package $(STAMPS)/wheel
+	rm -rf build/wheel dist
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist \
+	  --exclude libtensorflow_framework.so.2 --exclude libtensorflow_cc.so.2 build/wheel/*.whl
+
+clean:
+	rm -rf $(VENV) build dist out
+
+$(STAMPS)/venv:
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) pip==$(PIP_VERSION)
+	mkdir -p $(STAMPS) && touch $@
+
+# One stamp a dependency group of pyproject.toml.
+$(STAMPS)/build $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/wheel $(STAMPS)/bench: \
+  $(STAMPS)/%: pyproject.toml $(STAMPS)/venv
+	$(INSTALL) --group $*
+	touch $@
+
+$(STAMPS)/package: $(SOURCES) $(STAMPS)/build
+	$(INSTALL) --no-build-isolation --no-deps --config-settings=cmake.define.TF_MAVG_WERROR=ON .
+	touch $@

@@ -1,0 +1,57 @@
+// The loops over memory on the CPU, one set for each instruction level, chosen at run time.
+//
+// They know neither TensorFlow nor threads nor locks: the caller owns the memory, holds whatever
+// guards it, and may call them from many threads on ranges that do not overlap. Pointers need only
+// the alignment of their element. Denormal float32 and float64 numbers are treated as the calling
+// thread's control register says.
+
+#ifndef TF_MAVG_CC_CORE_CPU_KERNELS_H_
+#define TF_MAVG_CC_CORE_CPU_KERNELS_H_
+
+#include <cstdint>
+
+#include "cc/core/pair_type.h"
+
+namespace tf_mavg {
+
+// Ordered: each level includes the ones before it.
+enum class CpuLevel : int {
+  kBaseline,  // Plain x86-64: SSE2.
+  kAvx2,      // AVX2 with F16C.
+  kAvx512,    // AVX-512 F, BW, DQ and VL.
+};
+
+inline constexpr int kCpuLevels = 3;
+inline constexpr const char* kCpuLevelNames[kCpuLevels] = {"baseline", "avx2", "avx512"};
+
+inline constexpr const char* NameOf(CpuLevel level) {
+  return kCpuLevelNames[static_cast<int>(level)];
+}
+
+// average[i] = UpdatedAverage(average[i], variable[i], one_minus_decay) for count elements of the
+// dtypes that the function was chosen for. The two ranges must not overlap.
+using UpdateFunction = void (*)(void* average, const void* variable, int64_t count,
+                                float one_minus_decay);
+
+// Exchanges the bytes of two ranges that do not overlap.
+using SwapFunction = void (*)(void* first, void* second, int64_t bytes);
+
+struct CpuKernels {
+  UpdateFunction update[kPairTypes];  // By PairType.
+  SwapFunction swap;
+};
+
+// The highest level that this processor and its operating system support.
+CpuLevel SupportedCpuLevel();
+
+// The level in use: the supported one, or a lower one named by the environment variable
+// TF_MAVG_CPU_LEVEL (baseline, avx2 or avx512), which is read once. Any other value of it is
+// reported on stderr and ignored.
+CpuLevel ActiveCpuLevel();
+
+// `level` must not exceed SupportedCpuLevel().
+const CpuKernels& KernelsOf(CpuLevel level);
+
+}  // namespace tf_mavg
+
+#endif  // TF_MAVG_CC_CORE_CPU_KERNELS_H_

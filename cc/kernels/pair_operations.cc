@@ -1,0 +1,172 @@
+// Update and swap of pairs of variables. See pair_operations.h for the contract.
+
+#include "cc/kernels/pair_operations.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cc/kernels/pair_functors.h"
+#include "tensorflow/core/framework/types.h"
+#include "unsupported/Eigen/CXX11/Tensor"
+
+namespace tf_mavg {
+namespace {
+
+using ::tensorflow::DataType;
+using ::tensorflow::DataTypeString;
+using ::tensorflow::OpKernelContext;
+using ::tensorflow::Tensor;
+
+struct PairDtypes {
+  DataType variable;
+  DataType average;
+};
+
+constexpr PairDtypes kPairDtypes[kPairTypes] = {
+    // By PairType.
+    {tensorflow::DT_HALF, tensorflow::DT_HALF},
+    {tensorflow::DT_BFLOAT16, tensorflow::DT_BFLOAT16},
+    {tensorflow::DT_FLOAT, tensorflow::DT_FLOAT},
+    {tensorflow::DT_DOUBLE, tensorflow::DT_DOUBLE},
+    {tensorflow::DT_HALF, tensorflow::DT_FLOAT},
+    {tensorflow::DT_BFLOAT16, tensorflow::DT_FLOAT},
+};
+
+absl::Status FindPairType(absl::string_view op, const UpdateSides& sides, PairType* type) {
+  for (int i = 0; i < kPairTypes; ++i) {
+    if (kPairDtypes[i].variable == sides.variables.dtype &&
+        kPairDtypes[i].average == sides.averages.dtype) {
+      *type = static_cast<PairType>(i);
+      return absl::OkStatus();
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      op,
+      ": an average must have the dtype of its variable, or be float for a variable of half or ",
+      "bfloat16. Received: an average of ", DataTypeString(sides.averages.dtype),
+      " for a variable of ", DataTypeString(sides.variables.dtype), "."));
+}
+
+// A variable that is written in place and whose buffer somebody else holds must be copied first,
+// unless its readers copy.
+bool WriteNeedsCopy(const PairedVariable& written) {
+  return !written.copy_on_read() && written.HasReaders();
+}
+
+// A variable whose readers copy is written without a look at who holds its buffer, so the one that
+// it receives in an exchange must be its own.
+bool ExchangeNeedsCopy(const PairedVariable& giver, const PairedVariable& receiver) {
+  return receiver.copy_on_read() && giver.HasReaders();
+}
+
+// Copies of variables' buffers, made one after the other and put in place all together. Values do
+// not change, and a failed allocation changes nothing.
+template <typename Device>
+class BufferCopies {
+ public:
+  explicit BufferCopies(OpKernelContext* ctx) : ctx_(ctx) {}
+
+  absl::Status Make(PairedVariable* variable) {
+    // As TensorFlow allocates variables: a network card or a GPU may read them.
+    tensorflow::AllocatorAttributes attributes;
+    attributes.set_gpu_compatible(true);
+    attributes.set_nic_compatible(true);
+    const Tensor& from = variable->tensor();
+    Tensor to;
+    TF_RETURN_IF_ERROR(ctx_->allocate_temp(from.dtype(), from.shape(), &to, attributes));
+    TF_RETURN_IF_ERROR(CopyTensor<Device>()(ctx_, from, &to));
+    copies_.emplace_back(variable, std::move(to));
+    return absl::OkStatus();
+  }
+
+  void PutInPlace() {
+    for (auto& [variable, copy] : copies_) variable->Replace(ctx_, copy);
+  }
+
+ private:
+  OpKernelContext* const ctx_;
+  std::vector<std::pair<PairedVariable*, Tensor>> copies_;
+};
+
+std::vector<PairBuffers> BuffersOf(const LockedPairs& pairs) {
+  std::vector<PairBuffers> buffers(pairs.size());
+  for (int i = 0; i < pairs.size(); ++i) {
+    const Tensor& first = pairs.first(i).tensor();
+    buffers[i] = {first.data(), pairs.second(i).tensor().data(), first.NumElements()};
+  }
+  return buffers;
+}
+
+template <typename Device>
+absl::Status ExchangeBuffers(const LockedPairs& pairs) {
+  BufferCopies<Device> copies(pairs.ctx());
+  for (int i = 0; i < pairs.size(); ++i) {
+    PairedVariable& first = pairs.first(i);
+    PairedVariable& second = pairs.second(i);
+    if (ExchangeNeedsCopy(first, second)) TF_RETURN_IF_ERROR(copies.Make(&first));
+    if (ExchangeNeedsCopy(second, first)) TF_RETURN_IF_ERROR(copies.Make(&second));
+  }
+  copies.PutInPlace();
+  for (int i = 0; i < pairs.size(); ++i) {
+    const Tensor held = pairs.first(i).tensor();
+    pairs.first(i).Replace(pairs.ctx(), pairs.second(i).tensor());
+    pairs.second(i).Replace(pairs.ctx(), held);
+  }
+  return absl::OkStatus();
+}
+
+template <typename Device>
+absl::Status ExchangeContents(const LockedPairs& pairs, DataType dtype) {
+  BufferCopies<Device> copies(pairs.ctx());
+  for (int i = 0; i < pairs.size(); ++i) {
+    if (WriteNeedsCopy(pairs.first(i))) TF_RETURN_IF_ERROR(copies.Make(&pairs.first(i)));
+    if (WriteNeedsCopy(pairs.second(i))) TF_RETURN_IF_ERROR(copies.Make(&pairs.second(i)));
+  }
+  copies.PutInPlace();
+  return SwapContents<Device>()(pairs.ctx(), tensorflow::DataTypeSize(dtype), BuffersOf(pairs));
+}
+
+}  // namespace
+
+absl::Status UpdateSides::FromAttributes(tensorflow::OpKernelConstruction* ctx,
+                                         UpdateSides* sides) {
+  TF_RETURN_IF_ERROR(ctx->GetAttr("T", &sides->variables.dtype));
+  TF_RETURN_IF_ERROR(ctx->GetAttr("Tavg", &sides->averages.dtype));
+  return FindPairType(ctx->def().op(), *sides, &sides->type);
+}
+
+template <typename Device>
+absl::Status UpdatePairs(OpKernelContext* ctx, const UpdateSides& sides, VariablePairs* pairs,
+                         const Tensor& decay) {
+  const LockedPairs locked(ctx, pairs, LockedPairs::Second::kRead);
+  TF_RETURN_IF_ERROR(locked.Validate(sides.averages, sides.variables));
+  BufferCopies<Device> copies(ctx);
+  for (int i = 0; i < locked.size(); ++i) {
+    if (WriteNeedsCopy(locked.first(i))) TF_RETURN_IF_ERROR(copies.Make(&locked.first(i)));
+  }
+  copies.PutInPlace();
+  return UpdateAverages<Device>()(ctx, sides.type, BuffersOf(locked), decay);
+}
+
+template <typename Device>
+absl::Status SwapPairs(OpKernelContext* ctx, const Side& first, const Side& second,
+                       VariablePairs* pairs, SwapMode mode) {
+  if (first.dtype != second.dtype) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        ctx->op_kernel().type_string_view(), ": the variables of a pair must have one dtype to ",
+        "change places. Received: ", first.role, "s of ", DataTypeString(first.dtype), " and ",
+        second.role, "s of ", DataTypeString(second.dtype), "."));
+  }
+  const LockedPairs locked(ctx, pairs, LockedPairs::Second::kWrite);
+  TF_RETURN_IF_ERROR(locked.Validate(first, second));
+  return mode == SwapMode::kExchange ? ExchangeBuffers<Device>(locked)
+                                     : ExchangeContents<Device>(locked, first.dtype);
+}
+
+template absl::Status UpdatePairs<Eigen::ThreadPoolDevice>(OpKernelContext*, const UpdateSides&,
+                                                           VariablePairs*, const Tensor&);
+template absl::Status SwapPairs<Eigen::ThreadPoolDevice>(OpKernelContext*, const Side&, const Side&,
+                                                         VariablePairs*, SwapMode);
+
+}  // namespace tf_mavg

@@ -1,0 +1,75 @@
+"""A small trainable model in a graph of TensorFlow 1, for tests of the optimizer and the saver."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import tf_mavg
+
+tf1 = tf.compat.v1
+
+# How the variables of a model are made: legacy references or resources, whole or in shards.
+VARIABLE_KINDS = ["reference", "resource", "reference, partitioned", "resource, partitioned"]
+DECAY = 0.9
+
+
+@dataclass
+class Model:
+    """A linear model, its optimizer and a session; `variables` are whole variables or shards."""
+
+    session: tf1.Session
+    optimizer: tf_mavg.MovingAverageOptimizer
+    variables: list[tf.Variable]
+    loss: tf.Tensor
+    train_op: tf.Operation
+    global_step: tf.Variable
+
+    @property
+    def averages(self) -> list[tf.Variable]:
+        """The average of each of `variables`."""
+        return [self.optimizer.averages.average(variable) for variable in self.variables]
+
+    def initialize(self) -> None:
+        """Initializes all variables in one run."""
+        self.session.run(tf1.global_variables_initializer())
+
+    def train(self, steps: int) -> None:
+        """Takes some steps."""
+        for _ in range(steps):
+            self.session.run(self.train_op)
+
+    def values(self) -> tuple[list[NDArray], list[NDArray]]:
+        """The variables' values and their averages'."""
+        return self.session.run((self.variables, self.averages))
+
+
+def make_loss(kind: str) -> tuple[tf.Tensor, list[Any]]:
+    """Makes the variables and a loss that none of them has minimized."""
+    partitioner = tf1.fixed_size_partitioner(2) if "partitioned" in kind else None
+    with tf1.variable_scope("model", use_resource="resource" in kind, partitioner=partitioner):
+        kernel = tf1.get_variable("kernel", [4, 3], initializer=tf1.random_normal_initializer())
+        bias = tf1.get_variable("bias", [4], initializer=tf1.zeros_initializer())
+    output = tf.matmul(tf.ones([2, 4]), tf.convert_to_tensor(kernel))
+    loss = tf.reduce_sum((output - 1.0) ** 2) + tf.reduce_sum(
+        (tf.convert_to_tensor(bias) - 2.0) ** 2
+    )
+    return loss, [kernel, bias]
+
+
+@contextmanager
+def model(kind: str, wrapped: tf1.train.Optimizer | None = None, **options: Any) -> Iterator[Model]:
+    """A model with its default graph and default session; `options` go to the optimizer."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        tf1.set_random_seed(7)
+        loss, made = make_loss(kind)
+        global_step = tf1.train.get_or_create_global_step()
+        optimizer = tf_mavg.MovingAverageOptimizer(
+            wrapped or tf1.train.MomentumOptimizer(0.01, 0.9), DECAY, **options
+        )
+        train_op = optimizer.minimize(loss, global_step)
+        variables = [shard for v in made for shard in (v if "partitioned" in kind else [v])]
+        yield Model(session, optimizer, variables, loss, train_op, global_step)

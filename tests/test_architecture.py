@@ -1,0 +1,70 @@
+"""The layers of the source: what may include or import what."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# For each folder of C++ and device code, the folders whose headers it may include.
+MAY_INCLUDE = {
+    "cc/core": {"cc/core"},
+    "cuda": {"cuda", "cc/core"},
+    "cc/ops": {"cc/ops", "cc/core"},
+    "cc/kernels": {"cc/kernels", "cuda", "cc/core"},
+    "cc/xla": {"cc/xla", "cc/core"},
+    "cc/python": {"cc/python", "cuda", "cc/core"},
+}
+# Folders that know TensorFlow.
+KNOW_TENSORFLOW = {"cc/ops", "cc/kernels", "cc/xla"}
+# For each Python module, the modules of the package that it may import, lowest layer first.
+LAYERS = ["_native", "_library", "_pairs", "ops", "_averages", "_saver", "_optimizer", "_info"]
+
+SOURCES = [
+    path
+    for folder in MAY_INCLUDE
+    for path in sorted((ROOT / folder).glob("*"))
+    if path.suffix in {".h", ".cc", ".cu", ".cuh"}
+]
+
+
+def folder_of(path: Path) -> str:
+    return path.parent.relative_to(ROOT).as_posix()
+
+
+def includes_of(path: Path) -> list[str]:
+    return re.findall(r'^#include ["<]([^">]+)[">]', path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_source_includes_only_layers_below_it(path):
+    for include in includes_of(path):
+        if include.startswith(("cc/", "cuda/")):
+            assert Path(include).parent.as_posix() in MAY_INCLUDE[folder_of(path)], include
+        elif folder_of(path) not in KNOW_TENSORFLOW:
+            assert not include.startswith(("tensorflow/", "absl/", "tsl/", "xla/", "Eigen/")), (
+                include
+            )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_source_opens_with_its_contract(path):
+    first, second = path.read_text().splitlines()[:2]
+    assert first.startswith("// ")
+    assert second.startswith("//") or first.endswith((".", ","))
+
+
+@pytest.mark.parametrize("module", LAYERS[1:])
+def test_a_module_imports_only_layers_below_it(module):
+    text = (ROOT / "tf_mavg" / f"{module}.py").read_text()
+    imported = set(re.findall(r"^\s*from tf_mavg\.(\w+) import", text, re.MULTILINE))
+    for names in re.findall(r"^\s*from tf_mavg import (.+)$", text, re.MULTILINE):
+        imported |= {name.strip() for name in names.split(",")}
+    type_only = set(re.findall(r"^    from tf_mavg\.(\w+) import", text, re.MULTILINE))
+    assert imported - type_only <= set(LAYERS[: LAYERS.index(module)])
+
+
+def test_every_module_has_a_layer():
+    modules = {path.stem for path in (ROOT / "tf_mavg").glob("*.py")}
+    assert modules - {"__init__", "__main__"} == set(LAYERS) - {"_native"}

@@ -1,0 +1,91 @@
+"""Many threads on the same variables: no deadlock, no torn value, no leak."""
+
+import random
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import tf_mavg
+from tf_mavg import ops
+
+SECONDS = 60
+THREADS = 8
+# Above the chunk size, so that an update is shared among threads of its own.
+SIZE = 20_000
+
+
+def resident_bytes() -> int:
+    """Bytes of memory that this process occupies now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def hammer(actions: list[Callable[[], object]], seconds: float) -> list[int]:
+    """Runs random actions on many threads; returns how many each thread finished."""
+    stop = time.monotonic() + seconds
+
+    def work() -> int:
+        finished = 0
+        while time.monotonic() < stop:
+            random.choice(actions)()
+            finished += 1
+        return finished
+
+    pool = ThreadPoolExecutor(THREADS)
+    threads = [pool.submit(work) for _ in range(THREADS)]
+    finished = [thread.result(timeout=seconds + 60) for thread in threads]  # Else a deadlock.
+    pool.shutdown()
+    return finished
+
+
+def test_updates_swaps_assignments_and_reads_at_once():
+    # Every value that is ever assigned is uniform, and update and swap keep it so: an array of
+    # two numbers is one that somebody read or wrote while another wrote.
+    variables = [tf.Variable(tf.fill([SIZE], float(i))) for i in range(6)]
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages.apply(variables)
+    held = [averages.average(v) for v in variables]
+    group = ops.EagerGroups(held, variables)
+
+    @tf.function
+    def update_in_function() -> None:
+        ops.apply_moving_average(held, variables, 0.5)
+
+    def some_pairs() -> tuple[list[tf.Variable], list[tf.Variable]]:
+        # In any order and either way round: only ordered locks keep these from a deadlock.
+        chosen = random.sample(list(zip(held, variables, strict=True)), 3)
+        first, second = zip(*(random.sample(pair, 2) for pair in chosen), strict=True)
+        return list(first), list(second)
+
+    def read() -> None:
+        value = random.choice(held + variables).numpy()
+        assert value.min() == value.max(), "torn"
+
+    actions = [
+        lambda: group.apply_moving_average(0.5),
+        lambda: ops.apply_moving_average(*some_pairs(), 0.25),
+        lambda: ops.swap_variables(*some_pairs()),
+        lambda: ops.swap_variables(*some_pairs(), copy=True),
+        lambda: random.choice(held + variables).assign(tf.fill([SIZE], random.random())),
+        update_in_function,
+        read,
+        read,
+    ]
+    hammer(actions, SECONDS / 6)  # Lets every allocator and thread pool take what it keeps.
+    before = resident_bytes()
+    assert min(hammer(actions, SECONDS * 5 / 6)) > 100
+    # A leaked buffer is 80 kB, and thousands of actions ran.
+    assert resident_bytes() - before < 40e6
+
+
+def test_a_failed_update_releases_every_lock():
+    variable, average = tf.Variable([1.0]), tf.Variable([0.0])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        ops.apply_moving_average([average], [variable], tf.constant(7.0))
+    variable.assign_add([1.0])  # Would wait for ever.
+    average.assign_add([1.0])

@@ -1,0 +1,142 @@
+"""The CPU kernels below TensorFlow: every instruction level, dtype, size and alignment."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from oracle import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    PAIR_DTYPES,
+    SIZES,
+    assert_same_bits,
+    normal,
+    pair_id,
+    updated,
+)
+
+from tf_mavg import _native
+
+ALL_LEVELS = ["baseline", "avx2", "avx512"]
+# The levels that this processor can run; each lower one is always among them.
+LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
+
+level = pytest.mark.parametrize("level", LEVELS)
+pair_dtypes = pytest.mark.parametrize("dtypes", PAIR_DTYPES, ids=pair_id)
+
+
+@level
+@pair_dtypes
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "unaligned"])
+def test_update(level, dtypes, size, offset, rng):
+    averages = normal(rng, size + offset, dtypes[0])[offset:]
+    variables = normal(rng, size + offset, dtypes[1])[offset:]
+    before = variables.copy()
+    expected = updated(averages, variables, 0.99)
+    _native.update([averages], [variables], 0.99, level)
+    assert_same_bits(averages, expected)
+    assert_same_bits(variables, before)
+
+
+@level
+@pair_dtypes
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_update_of_thousands_of_arrays(level, dtypes, threads, rng):
+    sizes = rng.integers(0, 200, 3000)
+    averages = [normal(rng, size, dtypes[0]) for size in sizes]
+    variables = [normal(rng, size, dtypes[1]) for size in sizes]
+    expected = [updated(a, v, 0.9) for a, v in zip(averages, variables, strict=True)]
+    _native.update(averages, variables, 0.9, level, threads=threads, chunk_elements=16)
+    for average, value in zip(averages, expected, strict=True):
+        assert_same_bits(average, value)
+
+
+@level
+def test_update_writes_nothing_beside_its_range(level, rng):
+    memory = normal(rng, 100, FLOAT16)
+    expected = memory.copy()
+    variables = normal(rng, 41, FLOAT16)
+    expected[30:71] = updated(memory[30:71], variables, 0.5)
+    _native.update([memory[30:71]], [variables], 0.5, level)
+    assert_same_bits(memory, expected)
+
+
+@level
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+def test_every_half_precision_number_widens_exactly(level, dtype):
+    # With decay 0 a float32 average becomes its variable; (0 - v) * 1 is exact.
+    variables = np.arange(2**16, dtype=np.uint16).view(dtype)
+    averages = np.zeros(2**16, FLOAT32)
+    _native.update([averages], [variables], 0.0, level)
+    is_nan = np.isnan(variables.astype(FLOAT32))
+    np.testing.assert_array_equal(np.isnan(averages), is_nan)
+    np.testing.assert_array_equal(averages[~is_nan], variables.astype(FLOAT32)[~is_nan])
+
+
+@level
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+@given(data=st.data())
+def test_half_precision_rounds_once_to_nearest_even(level, dtype, data):
+    patterns = hnp.arrays(np.uint16, 40)
+    averages = data.draw(patterns).view(dtype)
+    variables = data.draw(patterns).view(dtype)
+    decay = data.draw(st.floats(0, 1, width=32))
+    with np.errstate(all="ignore"):
+        expected = updated(averages, variables, decay)
+    received = averages.copy()
+    _native.update([received], [variables], decay, level)
+    is_nan = np.isnan(expected.astype(FLOAT32))
+    np.testing.assert_array_equal(np.isnan(received.astype(FLOAT32)), is_nan)
+    assert_same_bits(received[~is_nan], expected[~is_nan])
+
+
+@pair_dtypes
+@given(data=st.data())
+def test_all_levels_agree_to_the_bit_on_any_bits(dtypes, data):
+    arrays = [data.draw(hnp.arrays(np.uint8, 50 * dtype.itemsize)).view(dtype) for dtype in dtypes]
+    decay = data.draw(st.floats(0, 1, width=32))
+    results = []
+    for each in LEVELS:
+        average = arrays[0].copy()
+        _native.update([average], [arrays[1]], decay, each)
+        results.append(average)
+    is_nan = np.isnan(results[0].astype(np.float64))
+    for result in results[1:]:
+        np.testing.assert_array_equal(np.isnan(result.astype(np.float64)), is_nan)
+        assert_same_bits(result[~is_nan], results[0][~is_nan])
+
+
+@level
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "unaligned"])
+def test_swap(level, size, offset, rng):
+    first = rng.integers(0, 256, size + offset, np.uint8)[offset:]
+    second = rng.integers(0, 256, size + offset, np.uint8)[offset:]
+    expected = second.copy(), first.copy()
+    _native.swap([first], [second], level)
+    assert_same_bits(first, expected[0])
+    assert_same_bits(second, expected[1])
+
+
+def test_the_plain_loop_of_the_benchmarks_computes_the_same(rng):
+    averages, variables = normal(rng, 1001, FLOAT32), normal(rng, 1001, FLOAT32)
+    expected = updated(averages, variables, 0.999)
+    _native.plain_loop([averages], [variables], 0.999, threads=3)
+    assert_same_bits(averages, expected)
+
+
+def test_arrays_that_no_kernel_serves_are_refused():
+    four, five = np.zeros(4, np.float32), np.zeros(5, np.float32)
+    with pytest.raises(ValueError, match="one size a pair"):
+        _native.update([four], [five], 0.9, "baseline")
+    with pytest.raises(ValueError, match="contiguous"):
+        _native.update([np.zeros(8, np.float32)[::2]], [four], 0.9, "baseline")
+    with pytest.raises(ValueError, match="one length"):
+        _native.update([], [], 0.9, "baseline")
+    with pytest.raises(TypeError, match="No kernel averages int32 in float32"):
+        _native.update([four], [np.zeros(4, np.int32)], 0.9, "baseline")
+    with pytest.raises(ValueError, match=r"level must be .* Received: sse9"):
+        _native.update([four], [four.copy()], 0.9, "sse9")

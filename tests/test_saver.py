@@ -1,0 +1,261 @@
+"""swapping_saver: averages under the variables' names, and back again without a loss."""
+
+import re
+from pathlib import Path
+
+import graphs
+import numpy as np
+import pytest
+import tensorflow as tf
+from graphs import VARIABLE_KINDS
+from oracle import assert_same_bits
+
+import tf_mavg
+
+tf1 = tf.compat.v1
+
+kinds = pytest.mark.parametrize("kind", VARIABLE_KINDS)
+
+
+def assert_values(received: list, expected: list) -> None:
+    for value, other in zip(received, expected, strict=True):
+        assert_same_bits(value, other)
+
+
+def keys_of(path: str) -> set[str]:
+    return set(tf.train.load_checkpoint(path).get_variable_to_shape_map())
+
+
+@kinds
+@pytest.mark.parametrize("sharded", [False, True])
+def test_save_then_restore_is_the_identity(kind, sharded, tmp_path):
+    with graphs.model(kind) as model:
+        saver = model.optimizer.swapping_saver(sharded=sharded)
+        assert isinstance(saver, tf1.train.Saver)
+        model.initialize()
+        model.train(5)
+        saved = model.session.run(tf1.global_variables())
+        path = saver.save(model.session, str(tmp_path / "model"))
+        model.train(3)
+        assert not np.array_equal(model.session.run(model.variables)[0], saved[0])
+        saver.restore(model.session, path)
+        assert_values(model.session.run(tf1.global_variables()), saved)
+
+
+@kinds
+def test_a_plain_saver_restores_the_averages_into_a_plain_model(kind, tmp_path):
+    with graphs.model(kind) as model:
+        saver = model.optimizer.swapping_saver()
+        model.initialize()
+        model.train(5)
+        variables, averages = model.values()
+        path = saver.save(model.session, str(tmp_path / "model"))
+    with tf.Graph().as_default(), tf1.Session() as session:
+        _, made = graphs.make_loss(kind)
+        tf1.train.Saver().restore(session, path)
+        received = session.run([s for v in made for s in (v if "partitioned" in kind else [v])])
+    assert_values(received, averages)
+    for variable, average in zip(variables, averages, strict=True):
+        assert not np.array_equal(variable, average)
+
+
+@kinds
+def test_the_keys_are_the_models_and_those_of_the_averages(kind, tmp_path):
+    with graphs.model(kind) as model:
+        saver = model.optimizer.swapping_saver()
+        model.initialize()
+        path = saver.save(model.session, str(tmp_path / "model"))
+        names = {"model/kernel", "model/bias"}
+        slots = {f"{name}/{s}" for name in names for s in ("ExponentialMovingAverage", "Momentum")}
+        assert keys_of(path) == names | slots | {"global_step"}
+
+
+def test_both_variables_and_averages_are_in_the_checkpoint(tmp_path):
+    with graphs.model("resource") as model:
+        saver = model.optimizer.swapping_saver()
+        model.initialize()
+        model.train(5)
+        variables, averages = model.values()
+        reader = tf.train.load_checkpoint(saver.save(model.session, str(tmp_path / "model")))
+        assert_same_bits(reader.get_tensor("model/kernel"), averages[0])
+        assert_same_bits(reader.get_tensor("model/kernel/ExponentialMovingAverage"), variables[0])
+
+
+def test_every_call_of_apply_gradients_is_swapped(tmp_path):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        loss, variables = graphs.make_loss("resource")
+        optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(0.1), 0.5)
+        train_ops = [
+            optimizer.apply_gradients(optimizer.compute_gradients(loss, [variable]))
+            for variable in variables
+        ]
+        session.run(tf1.global_variables_initializer())
+        session.run(train_ops)
+        path = optimizer.swapping_saver().save(session, str(tmp_path / "model"))
+        reader = tf.train.load_checkpoint(path)
+        for variable in variables:
+            average = session.run(optimizer.averages.average(variable))
+            assert_same_bits(reader.get_tensor(variable.op.name), average)
+
+
+@kinds
+def test_var_list_may_be_a_dictionary(kind, tmp_path):
+    with graphs.model(kind) as model:
+        by_name = {}
+        for i, (variable, average) in enumerate(zip(model.variables, model.averages, strict=True)):
+            by_name |= {f"weights/{i}": variable, f"averages/{i}": average}
+        if "partitioned" in kind:  # A shard is saved as a slice of the whole: not by itself.
+            by_name = {
+                "weights/kernel": model.variables[:2],
+                "averages/kernel": model.averages[:2],
+            }
+        saver = model.optimizer.swapping_saver(by_name)
+        model.initialize()
+        model.train(3)
+        variables, averages = model.values()
+        path = saver.save(model.session, str(tmp_path / "model"))
+        assert keys_of(path) == set(by_name)
+        reader = tf.train.load_checkpoint(path)
+        first = next(key for key in by_name if key.startswith("weights"))
+        count = 2 if "partitioned" in kind else 1
+        assert_same_bits(reader.get_tensor(first), np.concatenate(averages[:count]))
+        model.train(2)
+        saver.restore(model.session, path)
+        received = model.values()
+        assert_values(received[0][:count], variables[:count])
+        assert_values(received[1][:count], averages[:count])
+
+
+def test_a_partitioned_variable_may_be_named_whole(tmp_path):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        loss, made = graphs.make_loss("resource, partitioned")
+        optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(0.1), 0.5)
+        train_op = optimizer.minimize(loss)
+        shards = [shard for variable in made for shard in variable]
+        averages = [optimizer.averages.average(shard) for shard in shards]
+        saver = optimizer.swapping_saver([*made, *averages])
+        session.run(tf1.global_variables_initializer())
+        session.run(train_op)
+        path = saver.save(session, str(tmp_path / "model"))
+        expected = np.concatenate(session.run(averages[:2]))
+        reader = tf.train.load_checkpoint(path)
+        assert_same_bits(reader.get_tensor("model/kernel"), expected)
+
+
+def test_arguments_of_saver_are_handed_on(tmp_path):
+    with graphs.model("resource") as model:
+        saver = model.optimizer.swapping_saver(name="mine", max_to_keep=2)
+        assert saver.as_saver_def().save_tensor_name.startswith("mine/")
+        model.initialize()
+        for step in range(4):
+            saver.save(model.session, str(tmp_path / "model"), global_step=step)
+        assert [Path(path).name for path in saver.last_checkpoints] == ["model-2", "model-3"]
+        assert len(list(tmp_path.glob("model-*.index"))) == 2
+
+
+@kinds
+@pytest.mark.parametrize("present", ["none", "some"])
+def test_missing_averages_start_from_their_variables_when_asked(kind, present, tmp_path, caplog):
+    with graphs.model(kind) as model:
+        initialize = tf1.global_variables_initializer()
+        saver = model.optimizer.swapping_saver(start_missing_averages=True)
+        averages = {average.ref() for average in model.averages}
+        # The first variable's averages: one, or one a shard.
+        count = 2 if "partitioned" in kind else 1
+        kept = {average.ref() for average in model.averages[:count]} if present == "some" else set()
+        plain = tf1.train.Saver(
+            [v for v in tf1.global_variables() if v.ref() not in averages - kept]
+        )
+        tf1.get_default_graph().finalize()
+        model.session.run(initialize)
+        model.train(4)
+        variables, kept_averages = model.values()
+        path = plain.save(model.session, str(tmp_path / "model"), write_meta_graph=False)
+        model.train(2)
+        with caplog.at_level("INFO"):
+            saver.restore(model.session, path)
+        restored, restored_averages = model.values()
+        for i, average in enumerate(model.averages):
+            if average.ref() in kept:  # Under its own name: a swapping saver swaps it.
+                assert_same_bits(restored[i], kept_averages[i])
+                assert_same_bits(restored_averages[i], variables[i])
+            else:
+                assert_same_bits(restored[i], variables[i])
+                assert_same_bits(restored_averages[i], variables[i])
+        lacking = 2 if present == "none" else 1
+        expected = f"lacks {lacking} of 2 averages: each of these starts from its variable."
+        assert expected in caplog.text
+        model.train(1)
+
+
+def test_missing_averages_are_refused_unless_asked(tmp_path):
+    with graphs.model("resource") as model:
+        saver = model.optimizer.swapping_saver()
+        model.initialize()
+        path = tf1.train.Saver(model.variables).save(model.session, str(tmp_path / "model"))
+        before = model.session.run(model.variables)
+        expected = re.escape(
+            f"The checkpoint {path} lacks 2 of 2 averages, the first under key "
+            "'model/bias/ExponentialMovingAverage'."
+        )
+        with pytest.raises(tf.errors.NotFoundError, match=expected):
+            saver.restore(model.session, path)
+        assert_values(model.session.run(model.variables), before)
+
+
+def test_a_checkpoint_that_does_not_exist(tmp_path):
+    with graphs.model("resource") as model:
+        saver = model.optimizer.swapping_saver(start_missing_averages=True)
+        with pytest.raises(ValueError, match="not a valid checkpoint"):
+            saver.restore(model.session, str(tmp_path / "nothing"))
+        with pytest.raises(ValueError, match="None"):
+            saver.restore(model.session, None)
+
+
+@pytest.mark.parametrize("missing", ["average", "variable"])
+def test_a_variable_without_its_average_is_refused(missing):
+    with graphs.model("resource") as model:
+        left_out = (model.averages if missing == "average" else model.variables)[0]
+        var_list = [v for v in tf1.global_variables() if v is not left_out]
+        expected = re.escape(
+            f"Variable to swap {left_out.op.name} is not part of variables to save. "
+            "This breaks MovingAverageOptimizer."
+        )
+        with pytest.raises(ValueError, match=expected):
+            model.optimizer.swapping_saver(var_list)
+
+
+def test_before_minimize():
+    optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(0.1))
+    with pytest.raises(RuntimeError, match="Must call apply_gradients or minimize before"):
+        optimizer.swapping_saver()
+
+
+def test_neither_saves_nor_restores_while_swapped(tmp_path):
+    with graphs.model("resource") as model:
+        saver = model.optimizer.swapping_saver()
+        model.initialize()
+        model.train(2)
+        path = saver.save(model.session, str(tmp_path / "model"))
+        with model.optimizer.averages.swapped():
+            with pytest.raises(RuntimeError, match="cannot be saved while"):
+                saver.save(model.session, str(tmp_path / "other"))
+            with pytest.raises(RuntimeError, match="cannot be restored while"):
+                saver.restore(model.session, path)
+        saver.save(model.session, str(tmp_path / "other"))
+
+
+def test_it_serves_a_monitored_session(tmp_path):
+    for expected_step in (3, 6):
+        with tf.Graph().as_default():
+            loss, _ = graphs.make_loss("resource")
+            step = tf1.train.get_or_create_global_step()
+            optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(0.01))
+            train_op = optimizer.minimize(loss, step)
+            scaffold = tf1.train.Scaffold(saver=optimizer.swapping_saver())
+            hooks = [tf1.train.CheckpointSaverHook(str(tmp_path), save_steps=1, scaffold=scaffold)]
+            creator = tf1.train.ChiefSessionCreator(scaffold, checkpoint_dir=str(tmp_path))
+            with tf1.train.MonitoredSession(creator, hooks=hooks) as session:
+                for _ in range(3):
+                    session.run(train_op)
+                assert session.run(step) == expected_step

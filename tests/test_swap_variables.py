@@ -1,0 +1,125 @@
+"""tf_mavg.ops.swap_variables: two variables exchange their values, to the last bit."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import worlds
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from oracle import FLOAT32, SAME_DTYPES, SIZES, assert_same_bits, normal
+
+from tf_mavg import ops
+
+copy = pytest.mark.parametrize("copy", [False, True], ids=["exchange", "copy"])
+dtype = pytest.mark.parametrize("dtype", SAME_DTYPES, ids=str)
+
+
+def patterns(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.ndarray:
+    """Numbers of all bit patterns: NaNs of any payload, infinities, denormals, both zeros."""
+    return rng.integers(0, 256, size * dtype.itemsize, np.uint8).view(dtype)
+
+
+@copy
+@dtype
+def test_values_change_places_and_back(world, dtype, copy, rng):
+    first = [patterns(rng, size, dtype) for size in SIZES]
+    second = [patterns(rng, size, dtype) for size in SIZES]
+    a, b = world.variables(first, "first"), world.variables(second, "second")
+    for expected in ((second, first), (first, second)):
+        world.run(lambda: ops.swap_variables(a, b, copy=copy))
+        for variables, values in zip((a, b), expected, strict=True):
+            for received, value in zip(world.read(variables), values, strict=True):
+                assert_same_bits(received, value)
+
+
+@copy
+@dtype
+@given(data=st.data())
+def test_any_bits_come_back(dtype, copy, data):
+    size = data.draw(st.integers(0, 40))
+    values = [data.draw(hnp.arrays(np.uint8, size * dtype.itemsize)).view(dtype) for _ in "ab"]
+    a, b = (tf.Variable(value) for value in values)
+    ops.swap_variables([a], [b], copy=copy)
+    assert_same_bits(a.numpy(), values[1])
+    assert_same_bits(b.numpy(), values[0])
+
+
+@copy
+def test_thousands_of_variables_of_mixed_dtypes(world, copy, rng):
+    dtypes = [SAME_DTYPES[i % len(SAME_DTYPES)] for i in range(1200)]
+    first = [normal(rng, i % 7, dtype) for i, dtype in enumerate(dtypes)]
+    second = [normal(rng, i % 7, dtype) for i, dtype in enumerate(dtypes)]
+    a, b = world.variables(first, "first"), world.variables(second, "second")
+    world.run(lambda: ops.swap_variables(a, b, copy=copy))
+    for variables, values in ((a, second), (b, first)):
+        for received, value in zip(world.read(variables), values, strict=True):
+            assert_same_bits(received, value)
+
+
+def addresses(*variables: tf.Variable) -> list[int]:
+    return [variable.numpy().ctypes.data for variable in variables]
+
+
+def test_an_exchange_moves_buffers_and_a_copy_leaves_them():
+    a, b = tf.Variable(tf.zeros(1000)), tf.Variable(tf.ones(1000))
+    at_a, at_b = addresses(a, b)
+    ops.swap_variables([a], [b])
+    assert addresses(a, b) == [at_b, at_a]
+    ops.swap_variables([a], [b], copy=True)
+    assert addresses(a, b) == [at_b, at_a]
+    assert (a.numpy() == 0).all()
+    assert (b.numpy() == 1).all()
+
+
+@copy
+def test_what_a_reader_holds_does_not_change(copy):
+    a, b = tf.Variable([1.0, 1.0]), tf.Variable([2.0, 2.0])
+    held_a, held_b = a.read_value(), b.read_value()
+    ops.swap_variables([a], [b], copy=copy)
+    a.assign_add([10.0, 10.0])
+    b.assign_add([20.0, 20.0])
+    assert held_a.numpy().tolist() == [1.0, 1.0]
+    assert held_b.numpy().tolist() == [2.0, 2.0]
+    assert a.numpy().tolist() == [12.0, 12.0]
+    assert b.numpy().tolist() == [21.0, 21.0]
+
+
+@copy
+@pytest.mark.parametrize("sparse_is_first", [True, False], ids=["first sparse", "second sparse"])
+def test_a_sparsely_read_variable_never_receives_a_buffer_that_is_held(copy, sparse_is_first):
+    sparse, dense = tf.Variable(tf.zeros([3, 2])), tf.Variable(tf.ones([3, 2]))
+    sparse.scatter_nd_update([[0]], [[5.0, 5.0]])  # Written in place from now on.
+    held = dense.read_value()
+    pair = ([sparse], [dense]) if sparse_is_first else ([dense], [sparse])
+    ops.swap_variables(*pair, copy=copy)
+    sparse.scatter_nd_update([[1]], [[7.0, 7.0]])
+    assert held.numpy().tolist() == [[1, 1], [1, 1], [1, 1]]
+    assert sparse.numpy().tolist() == [[1, 1], [7, 7], [1, 1]]
+    assert dense.numpy().tolist() == [[5, 5], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("kind", worlds.GRAPH_WORLDS)
+@copy
+def test_what_a_session_fetched_does_not_change(kind, copy):
+    with worlds.enter(kind) as world:
+        a, b = world.variables([np.ones(1000, FLOAT32), np.zeros(1000, FLOAT32)])
+        fetched = world.session.run([a, b])
+        world.run(lambda: ops.swap_variables([a], [b], copy=copy))
+        world.run(lambda: ops.apply_moving_average([a], [b], 0.5))
+        assert (fetched[0] == 1).all()
+        assert (fetched[1] == 0).all()
+
+
+def test_swaps_in_one_function_come_in_order():
+    a, b = tf.Variable([1.0]), tf.Variable([2.0])
+
+    @tf.function
+    def evaluate_and_restore():
+        ops.swap_variables([a], [b])
+        seen = a.read_value()
+        ops.swap_variables([a], [b])
+        return seen
+
+    assert evaluate_and_restore().numpy() == [2.0]
+    assert a.numpy() == [1.0]

@@ -1,0 +1,278 @@
+"""What is averaged by what: creation of averages, their update, and the swap with the variables."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+# TensorFlow's own makers of a variable beside another: name, device and shard information of the
+# average then are what tf.train.ExponentialMovingAverage gives.
+from tensorflow.python.training import slot_creator
+
+from tf_mavg import ops
+from tf_mavg._pairs import FLOATING_DTYPES, base_dtype, is_resource, shards
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: ignore[misc]
+    """Maintains moving averages of variables: a drop-in for `tf.train.ExponentialMovingAverage`.
+
+    Same arguments, methods, names of variables and, in float32 and float64, the same numbers bit
+    for bit; but all averages of a device and dtype are updated by one fused op. float16 and
+    bfloat16 averages are computed in float32 and rounded once a step, which is closer to the exact
+    result. Added are `swap` and `swapped`.
+
+    At every step, with `decay` or, if `num_updates` is given, the smaller of it and
+    `(1 + num_updates) / (10 + num_updates)`:
+
+        average -= (average - variable) * (1 - decay)
+
+    Averages start at the value of their variable.
+
+        ema = tf_mavg.ExponentialMovingAverage(decay=0.999)
+        for batch in data:
+            train_step(batch)
+            ema.apply(variables)
+        with ema.swapped():
+            evaluate()
+    """
+
+    def __init__(
+        self,
+        decay: float | tf.Tensor | tf.Variable,
+        num_updates: float | tf.Tensor | tf.Variable | None = None,
+        zero_debias: bool = False,  # noqa: FBT001, FBT002 - the signature of the class it replaces.
+        name: str = "ExponentialMovingAverage",
+    ) -> None:
+        """Makes an object without averages; `apply` makes them.
+
+        Args:
+          decay: Scalar in [0, 1]: a number, tensor or variable. Read at every step.
+          num_updates: Optional count of updates so far: a number, tensor or variable. Read at
+            every step.
+          zero_debias: For averages of tensors in graphs of TensorFlow 1, as in
+            `tf.train.ExponentialMovingAverage`, which does these.
+          name: Name of the ops, and the last part of the averages' names.
+
+        Raises:
+          ValueError: If `decay` is a number and not in [0, 1].
+        """
+        ops.check_decay(decay)
+        super().__init__(decay, num_updates, zero_debias, name)
+        self._groups: dict[tuple[int, ...], ops.EagerGroups] = {}
+        self._swap_ops: dict[tuple[int, ...], tf.Operation] = {}
+        self._is_swapped = False
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether averages and variables have changed places and not yet changed back.
+
+        It tells of swaps that ran in eager mode or by `swapped`, not of a swap op that a Session
+        or a tf.function ran.
+        """
+        return self._is_swapped
+
+    def apply(self, var_list: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
+        """Updates the averages of `var_list`, and makes those that do not exist yet.
+
+        Args:
+          var_list: Distinct variables of bfloat16, float16, float32 or float64; by default the
+            trainable variables of the graph. A partitioned variable stands for its shards. In
+            graphs of TensorFlow 1 there may be tensors among them, whose averages start at zero.
+
+        Returns:
+          The operation that updates the averages; None when executing eagerly.
+
+        Raises:
+          TypeError: If an element is of another dtype, or a tensor in TensorFlow 2.
+          ValueError: If the list is empty or names a variable twice.
+          RuntimeError: When executing eagerly while averages and variables are swapped.
+        """
+        if var_list is None:
+            var_list = tf.compat.v1.trainable_variables()
+        elements = shards(var_list)
+        if not elements:
+            message = "`var_list` must name at least one variable. Received: an empty list."
+            raise ValueError(message)
+        for element in elements:
+            self._check_element(element)
+        tensors = [e for e in elements if not isinstance(e, tf.Variable)]
+        variables = [e for e in elements if isinstance(e, tf.Variable)]
+        self.create_averages(variables)
+        if tf.executing_eagerly():
+            self._apply_eagerly(variables)
+            return None
+        updates = [super().apply(tensors)] if tensors else []
+        if variables:
+            averages = [self.average(variable) for variable in variables]
+            with tf.name_scope(self.name):
+                decay = self._current_decay()
+            updates.append(ops.apply_moving_average(averages, variables, decay, name=self.name))
+        return tf.group(*updates)
+
+    def create_averages(self, variables: Iterable[tf.Variable]) -> None:
+        """Makes the averages that do not exist yet, each at the value of its variable.
+
+        `apply` does it when it must; call it before the first training step for averages that
+        start at the initial values.
+
+        Args:
+          variables: Variables, each of one device; no partitioned ones, but their shards.
+        """
+        for variable in variables:
+            if variable.ref() in self._averages:
+                continue
+            with tf.init_scope():
+                create = _average_of_resource if is_resource(variable) else _average_of_reference
+                self._averages[variable.ref()] = create(variable, self.name)
+                tf.compat.v1.add_to_collection(
+                    tf.compat.v1.GraphKeys.MOVING_AVERAGE_VARIABLES, variable
+                )
+
+    def swap(self) -> tf.Operation | None:
+        """Exchanges the values of all variables and their averages, exactly and without a copy.
+
+        Returns:
+          The operation that swaps; None when executing eagerly.
+
+        Raises:
+          RuntimeError: If `apply` has not been called.
+          TypeError: If an average has another dtype than its variable.
+        """
+        variables = [ref.deref() for ref in self._averages]
+        variables = [v for v in variables if isinstance(v, tf.Variable)]
+        if not variables:
+            message = "apply() must be called before averages can change places with variables."
+            raise RuntimeError(message)
+        averages = [self.average(variable) for variable in variables]
+        operation = ops.swap_variables(averages, variables)
+        if tf.executing_eagerly():
+            self._is_swapped = not self._is_swapped
+        return operation
+
+    def swapped(
+        self, session: tf.compat.v1.Session | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """A context in which the variables hold the averages; it always swaps back.
+
+            with ema.swapped():
+                evaluate()
+
+        In a graph of TensorFlow 1 this call makes the swap op, unless an earlier one did: make it
+        before the graph is finalized, and enter the context when needed.
+
+        Args:
+          session: In a graph, the Session to run in; by default the default Session.
+
+        Raises:
+          RuntimeError: If `apply` has not been called; on entry, if already swapped, or if there
+            is no Session to run in.
+        """
+        if tf.executing_eagerly():
+            return self._swapped_eagerly()
+        key = (id(tf.compat.v1.get_default_graph()), len(self._averages))
+        if key not in self._swap_ops:
+            self._swap_ops[key] = self.swap()
+        return self._swapped_in_session(self._swap_ops[key], session)
+
+    @contextlib.contextmanager
+    def _swapped_eagerly(self) -> Iterator[None]:
+        self._check_not_swapped("swapped() cannot be entered")
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+    @contextlib.contextmanager
+    def _swapped_in_session(
+        self, swap: tf.Operation, session: tf.compat.v1.Session | None
+    ) -> Iterator[None]:
+        self._check_not_swapped("swapped() cannot be entered")
+        session = session or tf.compat.v1.get_default_session()
+        if session is None:
+            message = "swapped() needs a Session in graph mode: pass it or enter `with session:`."
+            raise RuntimeError(message)
+        session.run(swap)
+        self._is_swapped = True
+        try:
+            yield
+        finally:
+            session.run(swap)
+            self._is_swapped = False
+
+    def _check_not_swapped(self, what: str) -> None:
+        if self._is_swapped:
+            message = f"{what} while averages and variables are swapped; swap back first."
+            raise RuntimeError(message)
+
+    def _check_element(self, element: Any) -> None:
+        is_variable = isinstance(element, tf.Variable)
+        if not is_variable and tf.compat.v1.executing_eagerly_outside_functions():
+            message = f"Only variables can be averaged in TensorFlow 2. Received: {element!r}."
+            raise TypeError(message)
+        if base_dtype(element) not in FLOATING_DTYPES:
+            message = (
+                "The variables must be bfloat16, half, float, or double. "
+                f"Received: {element.name!r} of {base_dtype(element).name}."
+            )
+            raise TypeError(message)
+
+    def _current_decay(self) -> float | tf.Tensor:
+        """The decay of this step, a float32 scalar computed as TensorFlow's class does."""
+        if self._num_updates is None:
+            return self._decay if isinstance(self._decay, float) else _read(self._decay)
+        count = tf.cast(_read(self._num_updates), tf.float32)
+        return tf.minimum(tf.cast(_read(self._decay), tf.float32), (1.0 + count) / (10.0 + count))
+
+    def _apply_eagerly(self, variables: list[tf.Variable]) -> None:
+        self._check_not_swapped("Averages cannot be updated")
+        # The group keeps its variables alive, so an id cannot come to stand for another one.
+        key = tuple(map(id, variables))
+        if key not in self._groups:
+            averages = [self.average(variable) for variable in variables]
+            self._groups[key] = ops.EagerGroups(averages, variables)
+        self._groups[key].apply_moving_average(self._current_decay())
+
+
+def _read(value: Any) -> Any:
+    """The value now: a reference variable converts to a tensor read at an unordered moment."""
+    return value.read_value() if isinstance(value, tf.Variable) else value
+
+
+def _create_average(variable: tf.Variable, initial_value: tf.Tensor, name: str) -> tf.Variable:
+    return slot_creator.create_slot(
+        variable, initial_value, name, colocate_with_primary=True, copy_xla_sharding=True
+    )
+
+
+def _average_of_resource(variable: tf.Variable, name: str) -> tf.Variable:
+    with tf.device(variable.device):
+        initial_value = tf.cond(
+            tf.compat.v1.is_variable_initialized(variable),
+            variable.read_value,
+            lambda: variable.initial_value,
+        )
+    return _create_average(variable, initial_value, name)
+
+
+def _average_of_reference(variable: tf.Variable, name: str) -> tf.Variable:
+    """An average that starts at the variable's value, or at its initial value if it has none yet.
+
+    A conditional of TensorFlow 2 reads a reference variable before it decides whether to, which
+    fails if the variable has no value; so this one is made of the graph's own switches.
+    """
+    average = _create_average(variable, variable.initial_value, name)
+    with tf.compat.v1.get_default_graph().colocate_with(variable.op, ignore_existing=True):
+        reference = variable._ref()  # noqa: SLF001 - no public way to the reference.
+        is_initialized = tf.compat.v1.is_variable_initialized(variable)
+        current = tf.raw_ops.RefSwitch(data=reference, pred=is_initialized).output_true
+        initial = tf.raw_ops.Switch(data=variable.initial_value, pred=is_initialized).output_false
+        start = tf.raw_ops.Merge(inputs=[tf.identity(current), initial]).output
+        # Given to the constructor, the switches would be rewritten around the variable.
+        average._initializer_op = tf.compat.v1.assign(average, start).op  # noqa: SLF001 - see above.
+    return average

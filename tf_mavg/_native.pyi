@@ -1,0 +1,30 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CPU_CHUNK_ELEMENTS: int
+
+def build_info() -> dict[str, str]: ...
+def supported_cpu_level() -> str: ...
+def active_cpu_level() -> str: ...
+def chunk_count(elements: Sequence[int], chunk_elements: int) -> int: ...
+def chunk_spans(
+    elements: Sequence[int], chunk_elements: int, begin: int, end: int
+) -> list[tuple[int, int, int]]: ...
+def update(
+    averages: Sequence[NDArray[Any]],
+    variables: Sequence[NDArray[Any]],
+    decay: float,
+    level: str,
+    threads: int = 1,
+    chunk_elements: int = ...,
+) -> None: ...
+def swap(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], level: str) -> None: ...
+def plain_loop(
+    averages: Sequence[NDArray[np.float32]],
+    variables: Sequence[NDArray[np.float32]],
+    decay: float,
+    threads: int,
+) -> None: ...
