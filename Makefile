@@ -21,14 +21,18 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint bench wheel clean install
+.PHONY: install demo test lint bench wheel clean
 
 install: $(STAMPS)/package
 
 demo: $(STAMPS)/package $(STAMPS)/demo
 	$(BIN)/python examples/digits.py
 
-test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/wheel
+bench: $(STAMPS)/package $(STAMPS)/bench
+	$(BIN)/python bench measure
+	$(BIN)/python bench report
+
+test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo dist/stamp
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(STAMPS)/build $(STAMPS)/lint
@@ -37,11 +41,16 @@ lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h' '*.cu')
 
-wheel: $(STAMPS)/package $(STAMPS)/wheel
+wheel: dist/stamp
+
+# Repaired: its tag names the oldest C library that it runs on.
+dist/stamp: $(STAMPS)/package $(STAMPS)/wheel
 	rm -rf build/wheel dist
-	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --wheel-dir build/wheel .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist \
 	  --exclude libtensorflow_framework.so.2 --exclude libtensorflow_cc.so.2 build/wheel/*.whl
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist out

@@ -19,7 +19,17 @@ MAY_INCLUDE = {
 # Folders that know TensorFlow.
 KNOW_TENSORFLOW = {"cc/ops", "cc/kernels", "cc/xla"}
 # For each Python module, the modules of the package that it may import, lowest layer first.
-LAYERS = ["_native", "_library", "_pairs", "ops", "_averages", "_saver", "_optimizer", "_info"]
+LAYERS = [
+    "_native",
+    "_autograph",
+    "_library",
+    "_pairs",
+    "ops",
+    "_averages",
+    "_saver",
+    "_optimizer",
+    "_info",
+]
 
 SOURCES = [
     path

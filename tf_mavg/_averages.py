@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ import tensorflow as tf
 from tensorflow.python.training import slot_creator
 
 from tf_mavg import ops
+from tf_mavg._autograph import unconverted
 from tf_mavg._pairs import FLOATING_DTYPES, base_dtype, is_resource, shards
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         """
         ops.check_decay(decay)
         super().__init__(decay, num_updates, zero_debias, name)
-        self._groups: dict[tuple[int, ...], ops.EagerGroups] = {}
+        self._groups: list[tuple[list[Any], ops.EagerGroups]] = []
         self._swap_ops: dict[tuple[int, ...], tf.Operation] = {}
         self._is_swapped = False
 
@@ -76,6 +78,7 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         """
         return self._is_swapped
 
+    @unconverted
     def apply(self, var_list: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
         """Updates the averages of `var_list`, and makes those that do not exist yet.
 
@@ -92,28 +95,21 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
           ValueError: If the list is empty or names a variable twice.
           RuntimeError: When executing eagerly while averages and variables are swapped.
         """
-        if var_list is None:
-            var_list = tf.compat.v1.trainable_variables()
-        elements = shards(var_list)
-        if not elements:
-            message = "`var_list` must name at least one variable. Received: an empty list."
-            raise ValueError(message)
-        for element in elements:
-            self._check_element(element)
-        tensors = [e for e in elements if not isinstance(e, tf.Variable)]
-        variables = [e for e in elements if isinstance(e, tf.Variable)]
-        self.create_averages(variables)
+        elements = list(tf.compat.v1.trainable_variables() if var_list is None else var_list)
         if tf.executing_eagerly():
-            self._apply_eagerly(variables)
+            self._apply_eagerly(elements)
             return None
+        tensors, variables = self._checked(elements)
         updates = [super().apply(tensors)] if tensors else []
         if variables:
+            self.create_averages(variables)
             averages = [self.average(variable) for variable in variables]
             with tf.name_scope(self.name):
                 decay = self._current_decay()
             updates.append(ops.apply_moving_average(averages, variables, decay, name=self.name))
         return tf.group(*updates)
 
+    @unconverted
     def create_averages(self, variables: Iterable[tf.Variable]) -> None:
         """Makes the averages that do not exist yet, each at the value of its variable.
 
@@ -133,6 +129,7 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
                     tf.compat.v1.GraphKeys.MOVING_AVERAGE_VARIABLES, variable
                 )
 
+    @unconverted
     def swap(self) -> tf.Operation | None:
         """Exchanges the values of all variables and their averages, exactly and without a copy.
 
@@ -210,17 +207,25 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
             message = f"{what} while averages and variables are swapped; swap back first."
             raise RuntimeError(message)
 
-    def _check_element(self, element: Any) -> None:
-        is_variable = isinstance(element, tf.Variable)
-        if not is_variable and tf.compat.v1.executing_eagerly_outside_functions():
-            message = f"Only variables can be averaged in TensorFlow 2. Received: {element!r}."
+    def _checked(self, elements: list[Any]) -> tuple[list[tf.Tensor], list[tf.Variable]]:
+        """Divides what is to be averaged into tensors and variables of one device."""
+        if not elements:
+            message = "`var_list` must name at least one variable. Received: an empty list."
+            raise ValueError(message)
+        tensors: list[tf.Tensor] = []
+        variables: list[tf.Variable] = []
+        for element in shards(elements):
+            (variables if isinstance(element, tf.Variable) else tensors).append(element)
+            if base_dtype(element) not in FLOATING_DTYPES:
+                message = (
+                    "The variables must be bfloat16, half, float, or double. "
+                    f"Received: {element.name!r} of {base_dtype(element).name}."
+                )
+                raise TypeError(message)
+        if tensors and tf.compat.v1.executing_eagerly_outside_functions():
+            message = f"Only variables can be averaged in TensorFlow 2. Received: {tensors[0]!r}."
             raise TypeError(message)
-        if base_dtype(element) not in FLOATING_DTYPES:
-            message = (
-                "The variables must be bfloat16, half, float, or double. "
-                f"Received: {element.name!r} of {base_dtype(element).name}."
-            )
-            raise TypeError(message)
+        return tensors, variables
 
     def _current_decay(self) -> float | tf.Tensor:
         """The decay of this step, a float32 scalar computed as TensorFlow's class does."""
@@ -229,14 +234,21 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         count = tf.cast(_read(self._num_updates), tf.float32)
         return tf.minimum(tf.cast(_read(self._decay), tf.float32), (1.0 + count) / (10.0 + count))
 
-    def _apply_eagerly(self, variables: list[tf.Variable]) -> None:
+    def _apply_eagerly(self, elements: list[Any]) -> None:
         self._check_not_swapped("Averages cannot be updated")
-        # The group keeps its variables alive, so an id cannot come to stand for another one.
-        key = tuple(map(id, variables))
-        if key not in self._groups:
-            averages = [self.average(variable) for variable in variables]
-            self._groups[key] = ops.EagerGroups(averages, variables)
-        self._groups[key].apply_moving_average(self._current_decay())
+        self._group_of(elements).apply_moving_average(self._current_decay())
+
+    def _group_of(self, elements: list[Any]) -> ops.EagerGroups:
+        """The group bound to just these elements; a step is cheap because it finds it here."""
+        for bound, group in self._groups:
+            if len(bound) == len(elements) and all(map(operator.is_, bound, elements)):
+                return group
+        _, variables = self._checked(elements)
+        self.create_averages(variables)
+        averages = [self.average(variable) for variable in variables]
+        group = ops.EagerGroups(averages, variables)
+        self._groups.append((elements, group))
+        return group
 
 
 def _read(value: Any) -> Any:

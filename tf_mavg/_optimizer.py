@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._autograph import unconverted
 from tf_mavg._averages import ExponentialMovingAverage
 from tf_mavg._saver import SwappingSaver, swapped_var_list
 
@@ -74,6 +75,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         """Computes gradients with the wrapped optimizer; arguments and result are its own."""
         return self._optimizer.compute_gradients(*args, **kwargs)  # type: ignore[no-any-return]
 
+    @unconverted
     def apply_gradients(
         self,
         grads_and_vars: Iterable[tuple[Any, tf.Variable]],

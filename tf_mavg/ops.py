@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tf_mavg._autograph import unconverted
 from tf_mavg._library import OPS
 from tf_mavg._pairs import (
     PairBucket,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_moving_average", "swap_variables"]
 
 
+@unconverted
 def apply_moving_average(
     averages: Iterable[tf.Variable],
     variables: Iterable[tf.Variable],
@@ -80,6 +82,7 @@ def apply_moving_average(
     return emit(pairs, make_op, name or "ApplyMovingAverage")
 
 
+@unconverted
 def swap_variables(
     first: Iterable[tf.Variable],
     second: Iterable[tf.Variable],

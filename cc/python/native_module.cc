@@ -34,6 +34,11 @@ struct PairOfArrays {
 
 std::string DtypeName(const py::array& array) { return py::str(array.dtype()); }
 
+// NumPy has one object for each of its own dtypes, so names are rarely made and compared.
+bool SameDtype(const py::array& a, const py::array& b) {
+  return a.dtype().is(b.dtype()) || DtypeName(a) == DtypeName(b);
+}
+
 PairType PairTypeOf(const py::array& average, const py::array& variable) {
   for (int i = 0; i < kPairTypes; ++i) {
     if (DtypeName(average) == kPairTypeTraits[i].average_dtype &&
@@ -60,9 +65,8 @@ std::vector<PairOfArrays> PairsOf(std::vector<py::array>& first, std::vector<py:
   }
   std::vector<PairOfArrays> pairs;
   for (size_t i = 0; i < first.size(); ++i) {
-    const bool alike = first[i].size() == second[i].size() &&
-                       DtypeName(first[i]) == DtypeName(first[0]) &&
-                       DtypeName(second[i]) == DtypeName(second[0]);
+    const bool alike = first[i].size() == second[i].size() && SameDtype(first[i], first[0]) &&
+                       SameDtype(second[i], second[0]);
     const bool contiguous =
         (first[i].flags() & second[i].flags() & py::array::c_style) == py::array::c_style;
     if (!alike || !contiguous) {
