@@ -15,7 +15,10 @@ STAMPS := $(VENV)/stamps
 PIP_VERSION := 26.2
 
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
-  $(shell find cc cmake tf_mavg -type f -not -name '*.pyc')
+  $(shell find cc cmake cuda tf_mavg -type f -not -name '*.pyc')
+# The tests that also run with their variables on a GPU, if need be the emulated one.
+DEVICE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
+  apply_moving_average averages errors optimizer saver swap_variables))
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # TensorFlow's C++ side talks at every import; its errors still show.
@@ -34,12 +37,13 @@ bench: $(STAMPS)/package $(STAMPS)/bench
 
 test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo dist/stamp
 	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/python tests/gpu.py pytest --device gpu -m "not cpu" $(DEVICE_TESTS)
 
 lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h' '*.cu')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h' '*.cu' '*.cuh')
 
 wheel: dist/stamp
 

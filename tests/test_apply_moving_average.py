@@ -154,6 +154,7 @@ def test_what_a_session_fetched_does_not_change(kind):
         assert (world.read(a)[0] == 2).all()
 
 
+@pytest.mark.cpu  # Looks at addresses on the host.
 def test_without_a_reader_an_average_is_written_where_it_is():
     variable, average = tf.Variable(tf.ones(1000)), tf.Variable(tf.zeros(1000))
     address = average.numpy().ctypes.data

@@ -114,7 +114,9 @@ def test_info_names_every_version():
     assert facts["CPU instructions"] == (
         f"{_native.active_cpu_level()} in use, {_native.supported_cpu_level()} supported"
     )
-    assert "GPU" in facts
+    assert facts["GPU images"].split(", ")[0] == "sm_70"
+    assert "PTX_70" in facts["GPU images"]
+    assert facts["GPU driver"]
 
 
 def test_the_command_prints_the_facts():

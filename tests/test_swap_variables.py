@@ -61,6 +61,7 @@ def addresses(*variables: tf.Variable) -> list[int]:
     return [variable.numpy().ctypes.data for variable in variables]
 
 
+@pytest.mark.cpu  # Looks at addresses on the host.
 def test_an_exchange_moves_buffers_and_a_copy_leaves_them():
     a, b = tf.Variable(tf.zeros(1000)), tf.Variable(tf.ones(1000))
     at_a, at_b = addresses(a, b)

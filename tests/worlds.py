@@ -4,12 +4,33 @@ A world makes variables, runs a function that emits ops, and reads variables bac
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+# Where variables and ops live; conftest sets it from the command line.
+DEVICE = "/cpu:0"
+
+
+def on_device() -> AbstractContextManager[Any]:
+    """The scope of the run's device; a new graph needs to enter it anew."""
+    return tf.device(DEVICE)
+
+
+def require_gpu() -> None:
+    """Fails unless TensorFlow has a GPU."""
+    if not tf.config.list_physical_devices("GPU"):
+        message = "TensorFlow finds no GPU: run the tests with tests/gpu.py, which lends one."
+        raise RuntimeError(message)
+
+
+def gpu_name() -> str:
+    """What the first GPU calls itself."""
+    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+    return str(details["device_name"])
 
 
 class EagerWorld:
@@ -84,5 +105,5 @@ def enter(kind: str) -> Iterator[World]:
     elif kind == "function":
         yield FunctionWorld()
     else:
-        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        with tf.Graph().as_default(), on_device(), tf.compat.v1.Session() as session:
             yield SessionWorld(session, use_resource="resource" in kind)

@@ -21,8 +21,26 @@ def facts() -> dict[str, str]:
         "compiler": BUILD_INFO["compiler"],
         "op library": str(OPS_PATH),
         "CPU instructions": f"{active} in use, {supported} supported",
-        "GPU": "no GPU images in this build; variables on a GPU are not served",
+        "GPU images": _gpu_images(),
+        "GPU driver": _gpu_driver(),
     }
+
+
+def _gpu_images() -> str:
+    images = _native.gpu_images()
+    kinds = dict.fromkeys(
+        f"{'sm' if image['kind'] == 'cubin' else 'PTX'}_{image['architecture']}" for image in images
+    )
+    return ", ".join(kinds) or "none: this build serves no GPU"
+
+
+def _gpu_driver() -> str:
+    driver = _native.gpu_driver()
+    if driver["error"]:
+        return str(driver["error"])
+    names = ", ".join(device["name"] for device in driver["devices"]) or "no device"
+    version = driver["version"]  # As CUDA has it: 12050 is 12.5.
+    return f"{version // 1000}.{version % 1000 // 10}: {names}"
 
 
 def report() -> str:

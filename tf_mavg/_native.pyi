@@ -28,3 +28,28 @@ def plain_loop(
     decay: float,
     threads: int,
 ) -> None: ...
+
+GPU_CHUNK_BYTES: int
+
+def gpu_images() -> list[dict[str, Any]]: ...
+def gpu_image_for(compute_capability: int, form: str, force_ptx: bool = False) -> int | None: ...
+def gpu_form(driver_version: int, compute_capability: int) -> str: ...
+def gpu_driver() -> dict[str, Any]: ...
+def gpu_tables(
+    elements: Sequence[int], first_bytes: int, form: str
+) -> list[tuple[int, int, int]]: ...
+def gpu_update(
+    averages: Sequence[NDArray[Any]],
+    variables: Sequence[NDArray[Any]],
+    decay: float,
+    form: str,
+    average_offsets: Sequence[int] = ...,
+    variable_offsets: Sequence[int] = ...,
+) -> None: ...
+def gpu_swap(
+    first: Sequence[NDArray[Any]],
+    second: Sequence[NDArray[Any]],
+    form: str,
+    first_offsets: Sequence[int] = ...,
+    second_offsets: Sequence[int] = ...,
+) -> None: ...

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cc/kernels/pair_functors.h"
 #include "cc/kernels/pair_operations.h"
 #include "cc/kernels/variable_pairs.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -113,6 +114,21 @@ REGISTER_KERNEL_BUILDER(Name("GroupApplyMovingAverage").Device(tensorflow::DEVIC
                         GroupApplyMovingAverageOp<CpuDevice>);
 REGISTER_KERNEL_BUILDER(Name("GroupSwapVariables").Device(tensorflow::DEVICE_CPU),
                         GroupSwapVariablesOp<CpuDevice>);
+
+#if TF_MAVG_GPU
+REGISTER_KERNEL_BUILDER(Name("VariablePairGroup")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("averages")
+                            .HostMemory("variables")
+                            .HostMemory("group"),
+                        VariablePairGroupOp);
+REGISTER_KERNEL_BUILDER(
+    Name("GroupApplyMovingAverage").Device(tensorflow::DEVICE_GPU).HostMemory("group"),
+    GroupApplyMovingAverageOp<GpuDevice>);
+REGISTER_KERNEL_BUILDER(
+    Name("GroupSwapVariables").Device(tensorflow::DEVICE_GPU).HostMemory("group"),
+    GroupSwapVariablesOp<GpuDevice>);
+#endif
 
 }  // namespace
 }  // namespace tf_mavg

@@ -11,16 +11,14 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "cc/core/pair_buffers.h"
 #include "cc/core/pair_type.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace tf_mavg {
 
-struct PairBuffers {
-  void* first;
-  void* second;
-  int64_t elements;
-};
+// Stands for a GPU where the functors are specialised. Eigen's type of that role needs CUDA.
+struct GpuDevice;
 
 // first (the average) -= (first - second) * (1 - decay). `decay` is a float32 scalar that lies in
 // the device's own memory; a decay outside [0, 1] is an error where the host can see it.

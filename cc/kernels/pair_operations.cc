@@ -168,5 +168,11 @@ template absl::Status UpdatePairs<Eigen::ThreadPoolDevice>(OpKernelContext*, con
                                                            VariablePairs*, const Tensor&);
 template absl::Status SwapPairs<Eigen::ThreadPoolDevice>(OpKernelContext*, const Side&, const Side&,
                                                          VariablePairs*, SwapMode);
+#if TF_MAVG_GPU
+template absl::Status UpdatePairs<GpuDevice>(OpKernelContext*, const UpdateSides&, VariablePairs*,
+                                             const Tensor&);
+template absl::Status SwapPairs<GpuDevice>(OpKernelContext*, const Side&, const Side&,
+                                           VariablePairs*, SwapMode);
+#endif
 
 }  // namespace tf_mavg

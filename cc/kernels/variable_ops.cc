@@ -1,5 +1,6 @@
 // The per-variable ops: pairs of reference or resource variables as inputs of every step.
 
+#include "cc/kernels/pair_functors.h"
 #include "cc/kernels/pair_operations.h"
 #include "cc/kernels/variable_pairs.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -64,6 +65,23 @@ REGISTER_KERNEL_BUILDER(Name("SwapVariables").Device(tensorflow::DEVICE_CPU),
                         SwapVariablesOp<CpuDevice>);
 REGISTER_KERNEL_BUILDER(Name("ResourceSwapVariables").Device(tensorflow::DEVICE_CPU),
                         SwapVariablesOp<CpuDevice>);
+
+#if TF_MAVG_GPU
+REGISTER_KERNEL_BUILDER(Name("ApplyMovingAverage").Device(tensorflow::DEVICE_GPU),
+                        ApplyMovingAverageOp<GpuDevice>);
+REGISTER_KERNEL_BUILDER(Name("ResourceApplyMovingAverage")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("averages")
+                            .HostMemory("variables"),
+                        ApplyMovingAverageOp<GpuDevice>);
+REGISTER_KERNEL_BUILDER(Name("SwapVariables").Device(tensorflow::DEVICE_GPU),
+                        SwapVariablesOp<GpuDevice>);
+REGISTER_KERNEL_BUILDER(Name("ResourceSwapVariables")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("first")
+                            .HostMemory("second"),
+                        SwapVariablesOp<GpuDevice>);
+#endif
 
 }  // namespace
 }  // namespace tf_mavg

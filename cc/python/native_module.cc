@@ -20,35 +20,13 @@
 #include "cc/core/chunk_plan.h"
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/pair_type.h"
+#include "cc/python/gpu_bindings.h"
+#include "cc/python/pair_arrays.h"
 
 namespace py = pybind11;
 
 namespace tf_mavg {
 namespace {
-
-struct PairOfArrays {
-  char* first;
-  char* second;
-  int64_t elements;
-};
-
-std::string DtypeName(const py::array& array) { return py::str(array.dtype()); }
-
-// NumPy has one object for each of its own dtypes, so names are rarely made and compared.
-bool SameDtype(const py::array& a, const py::array& b) {
-  return a.dtype().is(b.dtype()) || DtypeName(a) == DtypeName(b);
-}
-
-PairType PairTypeOf(const py::array& average, const py::array& variable) {
-  for (int i = 0; i < kPairTypes; ++i) {
-    if (DtypeName(average) == kPairTypeTraits[i].average_dtype &&
-        DtypeName(variable) == kPairTypeTraits[i].variable_dtype) {
-      return static_cast<PairType>(i);
-    }
-  }
-  throw py::type_error("No kernel averages " + DtypeName(variable) + " in " + DtypeName(average) +
-                       ".");
-}
 
 CpuLevel LevelOf(const std::string& name) {
   for (int i = 0; i < kCpuLevels; ++i) {
@@ -57,25 +35,6 @@ CpuLevel LevelOf(const std::string& name) {
     throw py::value_error("This processor has no " + name + ".");
   }
   throw py::value_error("level must be baseline, avx2 or avx512. Received: " + name);
-}
-
-std::vector<PairOfArrays> PairsOf(std::vector<py::array>& first, std::vector<py::array>& second) {
-  if (first.size() != second.size() || first.empty()) {
-    throw py::value_error("The two lists must have one length, at least 1.");
-  }
-  std::vector<PairOfArrays> pairs;
-  for (size_t i = 0; i < first.size(); ++i) {
-    const bool alike = first[i].size() == second[i].size() && SameDtype(first[i], first[0]) &&
-                       SameDtype(second[i], second[0]);
-    const bool contiguous =
-        (first[i].flags() & second[i].flags() & py::array::c_style) == py::array::c_style;
-    if (!alike || !contiguous) {
-      throw py::value_error("Arrays must be contiguous, of one dtype a list and one size a pair.");
-    }
-    pairs.push_back({static_cast<char*>(first[i].mutable_data()),
-                     static_cast<char*>(second[i].mutable_data()), first[i].size()});
-  }
-  return pairs;
 }
 
 // Calls work(part) for 0 <= part < parts, each on a thread of its own.
@@ -168,7 +127,8 @@ py::dict BuildInfo() {
 
 PYBIND11_MODULE(_native, module) {
   using namespace tf_mavg;
-  module.doc() = "What lies below TensorFlow: build facts, the chunk plan, the CPU kernels.";
+  module.doc() =
+      "What lies below TensorFlow: build facts, the chunk plan, the CPU and GPU kernels.";
 
   module.def("build_info", &BuildInfo,
              "Versions of tf_mavg, of the TensorFlow built against, and of the compiler.");
@@ -198,4 +158,5 @@ PYBIND11_MODULE(_native, module) {
   module.def("plain_loop", &PlainLoop, py::arg("averages"), py::arg("variables"), py::arg("decay"),
              py::arg("threads"),
              "The update as a plain loop over float32 arrays: the benchmarks' limit.");
+  BindGpu(module);
 }

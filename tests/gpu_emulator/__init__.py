@@ -1,0 +1,1 @@
+"""The emulated GPU of the tests: see CMakeLists.txt for how it is built."""

@@ -1,0 +1,13 @@
+// Finds the PTX text in what a program hands to cuModuleLoadData. Stateless.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace gpu_emulator {
+
+// The image is PTX text, a fat binary (of which the newest PTX that the compute capability allows
+// is taken) or a cubin. Empty when there is no PTX in it: `why` then says what there was.
+std::optional<std::string> FindPtx(const void* image, int compute_capability, std::string* why);
+
+}  // namespace gpu_emulator

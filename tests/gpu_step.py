@@ -1,0 +1,128 @@
+"""Programs for test_gpu_step, each run in a process on the emulated GPU: `python gpu_step.py NAME`.
+
+Each prints one JSON object.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from gpu_emulator.environment import Log
+
+import tf_mavg
+from tf_mavg import ops
+
+tf1 = tf.compat.v1
+PAIRS = 1000
+# Three chunks and a tail.
+SIZE = 12_300
+
+
+def calls_of_a_step() -> dict[str, Counter]:
+    """What the driver is asked for by one step over PAIRS variables, by way of taking it."""
+    log = Log(os.environ["TF_MAVG_EMULATOR_LOG"])
+    variables = [tf.Variable(tf.zeros([7])) for _ in range(PAIRS)]
+    averages = [tf.Variable(tf.ones([7])) for _ in range(PAIRS)]
+    group = ops.EagerGroups(averages, variables)
+    maintained = tf_mavg.ExponentialMovingAverage(0.99)
+    decay = tf.constant(0.99)
+
+    @tf.function
+    def update_in_function() -> None:
+        ops.apply_moving_average(averages, variables, decay)
+
+    steps: dict[str, Callable[[], object]] = {
+        "update": lambda: ops.apply_moving_average(averages, variables, decay),
+        "update in a function": update_in_function,
+        "update of a group": lambda: group.apply_moving_average(decay),
+        "ExponentialMovingAverage": lambda: maintained.apply(variables),
+        "exchange": lambda: ops.swap_variables(averages, variables),
+        "copying swap": lambda: ops.swap_variables(averages, variables, copy=True),
+    }
+    found = {}
+    for name, step in steps.items():
+        for _ in range(3):  # Makes averages, traces, loads modules; leaves no reader behind.
+            step()
+        variables[0].numpy()
+        log.since_last()
+        step()
+        found[name] = Counter(record["call"] for record in log.since_last())
+    return found
+
+
+def training() -> dict[str, bool]:
+    """Trains on every GPU and the CPU at once, in a Session; whether the values come out right."""
+    devices = ["/cpu:0"] + [f"/gpu:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
+    with tf.Graph().as_default() as graph, tf1.Session() as session:
+        variables = []
+        for device in devices:
+            with tf.device(device):
+                for use_resource in (False, True):
+                    initial = tf1.constant_initializer(1.0)
+                    name = f"v{len(variables)}"
+                    variables.append(
+                        tf1.get_variable(
+                            name, [SIZE], initializer=initial, use_resource=use_resource
+                        )
+                    )
+        gradients = [(tf.fill([SIZE], -1.0), variable) for variable in variables]
+        optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(1.0), 0.5)
+        train_op = optimizer.apply_gradients(gradients)
+        session.run(tf1.global_variables_initializer())
+        averages = [optimizer.averages.average(v) for v in variables]
+        expected = 1.0
+        right = True
+        for step in range(4):
+            session.run(train_op)
+            expected -= (expected - (step + 2)) * 0.5
+            right &= all((value == expected).all() for value in session.run(averages))
+        with optimizer.averages.swapped():
+            right &= all((value == expected).all() for value in session.run(variables))
+        right &= all((value == 5).all() for value in session.run(variables))
+        fused = [op for op in graph.get_operations() if op.type.endswith("ApplyMovingAverage")]
+        return {"right": bool(right), "devices": sorted(op.device for op in fused)}
+
+
+def writes_and_reads() -> dict[str, bool]:
+    """Steps and reads that follow each other at once, on values that the step before made."""
+    variable = tf.Variable(tf.zeros([SIZE]))
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages.apply([variable])
+    expected = held_at = 0.0
+    held = None
+    for step in range(1, 7):
+        variable.assign_add(tf.ones([SIZE]))
+        averages.apply([variable])
+        expected -= (expected - step) * 0.5
+        if step == 3:
+            # Reads it while later steps go on: they must not write what is being read.
+            held, held_at = averages.average(variable).read_value(), expected
+        if step == 5:
+            averages.swap()
+            averages.swap()
+    return {
+        "average": bool((averages.average(variable).numpy() == np.float32(expected)).all()),
+        "held": bool((held.numpy() == np.float32(held_at)).all()),
+    }
+
+
+def refused() -> dict[str, object]:
+    """The error of a device for which there is no image, and whether the average is untouched."""
+    average, variable = tf.Variable(tf.ones([3])), tf.Variable(tf.zeros([3]))
+    try:
+        ops.apply_moving_average([average], [variable], 0.9)
+    except tf.errors.OpError as error:
+        return {
+            "type": type(error).__name__,
+            "message": error.message,
+            "unchanged": average.numpy().tolist() == [1.0] * 3,
+        }
+    return {}
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]]()))

@@ -1,0 +1,185 @@
+"""The GPU kernels without TensorFlow, against the CPU kernels: on a real GPU or an emulated one."""
+
+import concurrent.futures
+
+import gpu_library
+import numpy as np
+import pytest
+from gpu_emulator.driver import Driver
+from oracle import BFLOAT16, FLOAT16, FLOAT32, PAIR_DTYPES, assert_same_bits, normal, pair_id
+
+from tf_mavg import _native
+
+CAPACITY = {"small": 169, "large": 1364}  # pairs of a table, by its form
+
+form = pytest.mark.parametrize("form", CAPACITY)
+pair_dtypes = pytest.mark.parametrize("dtypes", PAIR_DTYPES, ids=pair_id)
+
+
+@pytest.fixture(scope="module")
+def gpu():
+    """A device to run on: what the driver says of it."""
+    device = gpu_library.load()
+    if device is None:
+        pytest.skip("the driver of this machine has no device")
+    return device
+
+
+@pytest.fixture
+def rng():
+    """A generator of the same numbers in every run, also where conftest.py has no part."""
+    return np.random.default_rng(20)
+
+
+@pytest.fixture
+def form_on_gpu(gpu, form):
+    """A form of the table of pairs that the device takes."""
+    if form == "large" and gpu["form"] != "large":
+        pytest.skip("driver or device take only 4,096 bytes of kernel parameters")
+    return form
+
+
+def sizes_around_boundaries(chunk):
+    """Numbers of elements around 16-byte packs and around chunks."""
+    packs = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33]
+    return [*packs, 1023, chunk - 1, chunk, chunk + 1, 2 * chunk - 1, 2 * chunk, 3 * chunk + 5]
+
+
+def updated(averages, variables, decay):
+    """What the CPU kernels, tested on their own, make of the averages."""
+    expected = [average.copy() for average in averages]
+    _native.update(expected, variables, decay, "baseline")
+    return expected
+
+
+def assert_same_numbers(received, expected):
+    """Asserts that arrays agree in every bit, except in a NaN's payload: a GPU keeps none."""
+    is_nan = np.isnan(expected.astype(np.float64))
+    np.testing.assert_array_equal(np.isnan(received.astype(np.float64)), is_nan)
+    assert_same_bits(received[~is_nan], expected[~is_nan])
+
+
+@form
+@pair_dtypes
+@pytest.mark.parametrize(
+    "offsets", [(0, 0), (1, 0), (0, 1), (1, 1), (3, 2), (16, 16)], ids=lambda o: f"{o[0]}-{o[1]}"
+)
+def test_update(dtypes, form_on_gpu, offsets, rng):
+    sizes = sizes_around_boundaries(_native.GPU_CHUNK_BYTES // dtypes[0].itemsize)
+    averages = [normal(rng, size, dtypes[0]) for size in sizes]
+    variables = [normal(rng, size, dtypes[1]) for size in sizes]
+    before = [variable.copy() for variable in variables]
+    expected = updated(averages, variables, 0.99)
+    _native.gpu_update(
+        averages,
+        variables,
+        0.99,
+        form_on_gpu,
+        average_offsets=[offsets[0] * dtypes[0].itemsize] * len(sizes),
+        variable_offsets=[offsets[1] * dtypes[1].itemsize] * len(sizes),
+    )
+    for received, wanted in zip(averages + variables, expected + before, strict=True):
+        assert_same_bits(received, wanted)
+
+
+@pytest.mark.usefixtures("gpu")
+@pair_dtypes
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9999, 1.0])
+def test_update_of_any_bits(dtypes, decay, rng):
+    arrays = [
+        rng.integers(0, 256, 20000 * dtype.itemsize, np.uint8).view(dtype) for dtype in dtypes
+    ]
+    expected = updated(arrays[:1], arrays[1:], decay)
+    _native.gpu_update(arrays[:1], arrays[1:], decay, "small")
+    assert_same_numbers(arrays[0], expected[0])
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+@pytest.mark.parametrize("average_dtype", ["same", "float32"])
+def test_update_by_every_number_of_half_precision(dtype, average_dtype, rng):
+    variables = [np.arange(2**16, dtype=np.uint16).view(dtype)]
+    averages = [normal(rng, 2**16, dtype if average_dtype == "same" else FLOAT32)]
+    expected = updated(averages, variables, 0.9)
+    _native.gpu_update(averages, variables, 0.9, "small")
+    assert_same_numbers(averages[0], expected[0])
+
+
+@form
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    "offsets", [(0, 0), (1, 0), (0, 8), (5, 5), (16, 32)], ids=lambda o: f"{o[0]}-{o[1]}"
+)
+def test_swap(itemsize, form_on_gpu, offsets, rng):
+    # Any bits: among them NaN with payloads, whatever the dtype.
+    sizes = sizes_around_boundaries(_native.GPU_CHUNK_BYTES // itemsize)
+    arrays = [
+        [rng.integers(0, 256, size * itemsize, np.uint8).view(f"u{itemsize}") for size in sizes]
+        for _ in range(2)
+    ]
+    expected = [[array.copy() for array in side] for side in reversed(arrays)]
+    _native.gpu_swap(
+        *arrays,
+        form_on_gpu,
+        first_offsets=[offsets[0]] * len(sizes),
+        second_offsets=[offsets[1]] * len(sizes),
+    )
+    for received, wanted in zip(arrays[0] + arrays[1], expected[0] + expected[1], strict=True):
+        assert_same_bits(received, wanted)
+
+
+@form
+@pytest.mark.parametrize("tables", [1, 2])
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_full_tables(form_on_gpu, tables, extra, rng):
+    sizes = rng.integers(1, 20, tables * CAPACITY[form_on_gpu] + extra).tolist()
+    for empty in (0, 100, len(sizes)):
+        sizes.insert(empty, 0)
+    sizes[50] = 3 * _native.GPU_CHUNK_BYTES  # one pair of many chunks among those of one
+    averages = [normal(rng, size, FLOAT32) for size in sizes]
+    variables = [normal(rng, size, FLOAT32) for size in sizes]
+    expected = updated(averages, variables, 0.9)
+    _native.gpu_update(averages, variables, 0.9, form_on_gpu)
+    for received, wanted in zip(averages, expected, strict=True):
+        assert_same_bits(received, wanted)
+    _native.gpu_swap(averages, variables, form_on_gpu)
+    for received, wanted in zip(variables, expected, strict=True):
+        assert_same_bits(received, wanted)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_offsets_have_64_bits(rng):
+    # A table of one pair, in the layout of pair_table.h, whose only chunk to run is preceded by
+    # 2**20 that have numbers below 0. Its elements lie 2**34 behind the pair's addresses.
+    capacity, chunk_elements, skipped = CAPACITY["small"], 2**14, 2**20
+    average, variable = (normal(rng, 1001, FLOAT32) for _ in range(2))
+    (expected,) = updated([average], [variable], 0.9)
+    driver = Driver("libcuda.so.1")
+    buffers = [driver.buffer(array) for array in (average, variable, np.float32([0.9]))]
+    begin = skipped * chunk_elements * FLOAT32.itemsize
+    table = np.zeros(2 * capacity + 1, np.int64), np.zeros(2 * capacity + 4, np.int32)
+    table[0][[0, capacity]] = [buffer.address - begin for buffer in buffers[:2]]
+    table[0][2 * capacity] = buffers[2].address
+    table[1][:2] = -skipped, 1  # first_chunk
+    table[1][capacity + 1] = average.size  # last_chunk_elements
+    table[1][2 * capacity + 1 : -1] = chunk_elements, 1  # and pairs
+    images = [image for image in _native.gpu_images() if image["kind"] == "ptx"]
+    (ptx,) = (image["data"] for image in images if image["form"] == "small")
+    driver.module(ptx).launch("update_float32", 1, 256, [b"".join(map(bytes, table))])
+    driver.synchronize()
+    assert_same_bits(buffers[0].read(), expected)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_many_threads_may_launch_at_once(rng):
+    averages = [normal(rng, 5000, FLOAT32) for _ in range(32)]
+    variables = [normal(rng, 5000, FLOAT32) for _ in range(32)]
+    expected = updated(averages, variables, 0.9)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        launches = [
+            pool.submit(_native.gpu_update, [average], [variable], 0.9, "small")
+            for average, variable in zip(averages, variables, strict=True)
+        ]
+    for launch, received, wanted in zip(launches, averages, expected, strict=True):
+        launch.result()
+        assert_same_bits(received, wanted)

@@ -1,0 +1,74 @@
+"""Static checks of the machine code that is shipped, with NVIDIA's disassembler from PyPI."""
+
+import re
+
+import machine_code
+import pytest
+
+from tf_mavg import _native
+
+CUBINS = [image for image in _native.gpu_images() if image["kind"] == "cubin"]
+PARAMETER_BYTES = {"small": 4080, "large": 32760}
+
+# Bits that a loop's instructions load and store: a pack of 16 bytes, and a single element.
+LOOPS = {
+    "update_float16": [([128, 128], [128]), ([16, 16], [16])],
+    "update_bfloat16": [([128, 128], [128]), ([16, 16], [16])],
+    "update_float32": [([128, 128], [128]), ([32, 32], [32])],
+    "update_float64": [([128, 128], [128]), ([64, 64], [64])],
+    "update_float16_in_float32": [([64, 128], [128]), ([16, 32], [32])],
+    "update_bfloat16_in_float32": [([64, 128], [128]), ([16, 32], [32])],
+    "swap_bytes": [([128, 128], [128, 128]), ([8, 8], [8, 8])],
+}
+
+
+@pytest.fixture(
+    params=CUBINS, ids=lambda image: f"sm_{image['architecture']} {image['form']}", scope="module"
+)
+def image(request):
+    """Each cubin inside the package."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def kernels(image):
+    """What is in it."""
+    return machine_code.read_kernels(image)
+
+
+def test_resources(image, kernels):
+    assert kernels.keys() == LOOPS.keys()
+    for name, kernel in kernels.items():
+        assert kernel.registers <= 40, name
+        assert kernel.local_bytes == 0, f"{name} spills registers"
+        assert kernel.parameter_bytes == PARAMETER_BYTES[image["form"]], name
+
+
+def test_every_loop_moves_16_bytes_at_a_time_or_one_element(image, kernels):
+    if image["architecture"] < machine_code.OLDEST_DISASSEMBLED:
+        pytest.skip("the disassembler does not know this architecture")
+    for name, kernel in kernels.items():
+        # The compiler may write a loop down twice, so repetitions do not count.
+        found = {
+            (tuple(sorted(loop.loads)), tuple(loop.stores))
+            for loop in machine_code.data_loops(kernel.code)
+        }
+        assert found == {(tuple(loads), tuple(stores)) for loads, stores in LOOPS[name]}, name
+
+
+def test_no_operation_is_contracted(kernels):
+    for name, kernel in kernels.items():
+        assert not re.search(r"\b[FD]FMA\b", kernel.code), name
+
+
+def test_the_report_names_every_image_and_model():
+    report = machine_code.machine_code_report() + machine_code.expectation_report()
+    for image in CUBINS:
+        assert f"sm_{image['architecture']} {image['form']}" in report
+    assert all(model.name in report for model in machine_code.MODELS)
+
+
+def test_apexs_limits_bind_by_tensors_or_by_chunks():
+    chunk = machine_code.APEX_CHUNK_ELEMENTS
+    assert machine_code.apex_launches(machine_code.Model("many", 97, 97)) == 3
+    assert machine_code.apex_launches(machine_code.Model("large", 1, 321 * chunk)) == 2
