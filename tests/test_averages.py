@@ -70,6 +70,29 @@ def test_an_average_made_late_starts_at_the_trained_value(use_resource):
         assert session.run(averages.average(variable)).tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+def test_a_variable_that_starts_from_another_one(use_resource):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        first = tf1.get_variable("first", [20], use_resource=use_resource)
+        second = tf1.Variable(first * 2.0, use_resource=use_resource)
+        averages = tf_mavg.ExponentialMovingAverage(0.9)
+        averages.apply([second, first])
+        session.run(tf1.global_variables_initializer())
+        value, average = session.run([second, averages.average(second)])
+        assert_same_bits(average, value)
+
+
+@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+def test_an_average_lies_with_its_variable_whatever_the_scope(use_resource):
+    with tf.Graph().as_default():
+        with tf.device("/cpu:0"):
+            variable = tf1.get_variable("v", [2], use_resource=use_resource)
+        averages = tf_mavg.ExponentialMovingAverage(0.9)
+        with tf.device("/cpu:1"):
+            averages.apply([variable])
+        assert averages.average(variable).device == variable.device
+
+
 @pytest.mark.parametrize("count", [0, 3, 1000])
 def test_num_updates_warms_the_decay_up(world, count):
     step = world.variables([np.array(count, np.int64)], "step")[0]

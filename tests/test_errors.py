@@ -115,6 +115,14 @@ def test_a_decay_that_only_the_kernel_sees(world, decay):
     assert (world.read([a])[0] == 0).all()
 
 
+def test_a_decay_that_is_no_scalar(world):
+    a, v = world.variables([np.zeros(2, np.float32), np.ones(2, np.float32)])
+    expected = r"decay must be a scalar\. Received: shape \[2\]\.|must be rank 0 but is rank 1"
+    with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match=expected):
+        world.run(lambda: ops.apply_moving_average([a], [v], tf.constant([0.5, 0.5])))
+    assert (world.read([a])[0] == 0).all()
+
+
 @pytest.mark.parametrize("kind", worlds.GRAPH_WORLDS)
 @BOTH
 def test_an_uninitialized_variable(kind, call, names):

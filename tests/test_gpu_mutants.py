@@ -1,4 +1,4 @@
-"""Faults put into the GPU kernels on purpose, each of which their tests must catch."""
+"""Faults put into the GPU code on purpose, each of which its tests must catch."""
 
 import os
 import pathlib
@@ -13,7 +13,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "gpu_mutants"
-SOURCE, BUILD, PACKAGE = FOLDER / "source", FOLDER / "build", FOLDER / "package"
+SOURCE, BUILD = FOLDER / "source", FOLDER / "build"
+# The pybind11 module by itself, for the tests without TensorFlow; and the whole package.
+BELOW_TENSORFLOW, WHOLE = FOLDER / "below_tensorflow", FOLDER / "whole"
 WALKER = "cuda/pair_walker.cuh"
 
 
@@ -25,7 +27,7 @@ class Mutant(NamedTuple):
     wrong: str
 
 
-MUTANTS = {
+KERNEL_MUTANTS = {
     "no tail": Mutant(WALKER, "  WalkArrays(first, second, done, count, operation);", ""),
     "tail one late": Mutant(WALKER, "done = packs * kPack;", "done = packs * kPack + 1;"),
     "first side taken for aligned": Mutant(WALKER, "IsAligned<FirstPack>(first)", "true"),
@@ -49,6 +51,21 @@ MUTANTS = {
         "Widened(*variable), Widened(*average)",
     ),
     "contraction": Mutant("cuda/compile_kernels.py", "--fmad=false", "--fmad=true"),
+}  # fmt: skip
+
+FUNCTORS = "cc/kernels/pair_functors_gpu.cc"
+STEP_MUTANTS = {
+    "update on another stream": Mutant(
+        FUNCTORS, "float*>(decay.data()),\n                                    {StreamOf(ctx)",
+        "float*>(decay.data()), {nullptr",
+    ),
+    "copy that nothing waits for": Mutant(
+        FUNCTORS, "from.TotalBytes(), StreamOf(ctx)", "from.TotalBytes(), nullptr"
+    ),
+    "readers disregarded": Mutant(
+        "cc/kernels/pair_operations.cc", "return !written.copy_on_read() && written.HasReaders();",
+        "return written.copy_on_read();",
+    ),
 }  # fmt: skip
 
 
@@ -75,8 +92,8 @@ def copy_sources():
                 shutil.copyfile(path, copy)
 
 
-def build():
-    """Builds the pybind11 module, with PTX only, into a package of its own."""
+def build(target: str, package: pathlib.Path):
+    """Builds a library, with PTX only, into a package."""
     tools = pathlib.Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
     if not (BUILD / "build.ninja").exists():
@@ -91,21 +108,35 @@ def build():
         options = [f"-D{name}={value}" for name, value in definitions.items()]
         done = run("cmake", "-S", SOURCE, "-B", BUILD, "-G", "Ninja", *options, env=environment)
         assert done.returncode == 0, done.stdout
-    done = run("cmake", "--build", BUILD, "--target", "_native", env=environment)
+    done = run("cmake", "--build", BUILD, "--target", target, env=environment)
     assert done.returncode == 0, done.stdout
-    (PACKAGE / "tf_mavg").mkdir(parents=True, exist_ok=True)
-    (PACKAGE / "tf_mavg" / "__init__.py").touch()
-    for library in BUILD.glob("_native.*.so"):
-        shutil.copy2(library, PACKAGE / "tf_mavg")
+    (package / "tf_mavg").mkdir(parents=True, exist_ok=True)
+    for library in BUILD.glob(f"*{target}.*so"):
+        shutil.copy2(library, package / "tf_mavg")
 
 
-def run_suite():
-    """The tests of the kernels on the package in the current folder, up to the first failure."""
+def run_kernel_suite():
+    """The tests of the kernels without TensorFlow, up to the first failure."""
+    build("_native", BELOW_TENSORFLOW)
+    (BELOW_TENSORFLOW / "tf_mavg" / "__init__.py").touch()
     options = ["-c", ROOT / "pyproject.toml", "--noconftest", "-p", "no:cacheprovider", "-q", "-x"]
     tests = ROOT / "tests"
     suite = [f"{tests}/test_gpu_launch.py::test_ptx_says_how_every_operation_rounds"]
     suite += [tests / "test_gpu_kernels.py"]
-    return run(sys.executable, "-m", "pytest", *options, *suite, cwd=PACKAGE)
+    return run(sys.executable, "-m", "pytest", *options, *suite, cwd=BELOW_TENSORFLOW)
+
+
+def run_step_suite():
+    """The test that the order of steps is kept, on the whole package."""
+    build("_native", WHOLE)
+    build("tf_mavg_ops", WHOLE)
+    for module in (ROOT / "tf_mavg").glob("*.py"):
+        shutil.copy2(module, WHOLE / "tf_mavg")
+    environment = {**os.environ, "PYTHONPATH": str(WHOLE)}
+    options = ["-p", "no:cacheprovider", "-q", "-k", "keep_their_order"]
+    suite = ROOT / "tests" / "test_gpu_step.py"
+    pytest_program = pathlib.Path(sys.executable).with_name("pytest")
+    return run(pytest_program, *options, suite, cwd=ROOT, env=environment)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -115,21 +146,27 @@ def emulated():
         pytest.skip("mutants run on the emulated GPU only")
 
 
-def test_the_suite_passes_without_a_mutant():
+SUITES = pytest.mark.parametrize("run_suite", [run_kernel_suite, run_step_suite])
+
+
+@SUITES
+def test_a_suite_passes_without_a_mutant(run_suite):
     copy_sources()
-    build()
     done = run_suite()
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
-def test_the_suite_catches(mutant):
+CASES = [(run_kernel_suite, mutant) for mutant in KERNEL_MUTANTS.values()]
+CASES += [(run_step_suite, mutant) for mutant in STEP_MUTANTS.values()]
+
+
+@pytest.mark.parametrize(("run_suite", "mutant"), CASES, ids=[*KERNEL_MUTANTS, *STEP_MUTANTS])
+def test_the_suite_catches(run_suite, mutant):
     copy_sources()
     path = SOURCE / mutant.file
     text = path.read_text()
     assert text.count(mutant.right) == 1
     path.write_text(text.replace(mutant.right, mutant.wrong))
-    build()
     done = run_suite()
     # 1: a test failed. Below 0: the emulator ended the process at a faulty access.
     assert done.returncode == 1 or done.returncode < 0, done.stdout

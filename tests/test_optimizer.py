@@ -241,6 +241,16 @@ def test_without_a_session(in_function, sequential):
         assert step.numpy() == i + 1
 
 
+def test_no_training_while_swapped():
+    variable = tf.Variable([4.0])
+    optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(0.1))
+    optimizer.minimize(lambda: variable**2, var_list=[variable])
+    before = variable.numpy()
+    with optimizer.averages.swapped(), pytest.raises(RuntimeError, match="cannot be trained while"):
+        optimizer.minimize(lambda: variable**2, var_list=[variable])
+    assert variable.numpy() == before
+
+
 def test_malformed_pairs():
     with tf.Graph().as_default():
         optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(0.1))

@@ -203,6 +203,19 @@ def test_missing_averages_are_refused_unless_asked(tmp_path):
         assert_values(model.session.run(model.variables), before)
 
 
+def test_a_checkpoint_that_lacks_a_variable_changes_nothing(tmp_path):
+    with graphs.model("resource") as model:
+        saver = model.optimizer.swapping_saver(start_missing_averages=True)
+        model.initialize()
+        kept = tf1.train.Saver([v for v in tf1.global_variables() if "bias" not in v.name])
+        path = kept.save(model.session, str(tmp_path / "model"))
+        model.train(2)
+        before = model.session.run(tf1.global_variables())
+        with pytest.raises(Exception, match="model/bias"):
+            saver.restore(model.session, path)
+        assert_values(model.session.run(tf1.global_variables()), before)
+
+
 def test_a_checkpoint_that_does_not_exist(tmp_path):
     with graphs.model("resource") as model:
         saver = model.optimizer.swapping_saver(start_missing_averages=True)
@@ -253,9 +266,12 @@ def test_it_serves_a_monitored_session(tmp_path):
             optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(0.01))
             train_op = optimizer.minimize(loss, step)
             scaffold = tf1.train.Scaffold(saver=optimizer.swapping_saver())
+            optimizer.averages.swapped(None)  # Makes the op before the graph is finalized.
             hooks = [tf1.train.CheckpointSaverHook(str(tmp_path), save_steps=1, scaffold=scaffold)]
             creator = tf1.train.ChiefSessionCreator(scaffold, checkpoint_dir=str(tmp_path))
             with tf1.train.MonitoredSession(creator, hooks=hooks) as session:
                 for _ in range(3):
                     session.run(train_op)
+                with optimizer.averages.swapped(session):  # The hook saves at none of its runs.
+                    pass
                 assert session.run(step) == expected_step

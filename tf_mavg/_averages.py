@@ -122,7 +122,9 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         for variable in variables:
             if variable.ref() in self._averages:
                 continue
-            with tf.init_scope():
+            # No device scope of the caller's: an average lies where its variable does, and
+            # init_scope would bring the scope back within colocation.
+            with tf.compat.v1.device(None), tf.init_scope():
                 create = _average_of_resource if is_resource(variable) else _average_of_reference
                 self._averages[variable.ref()] = create(variable, self.name)
                 tf.compat.v1.add_to_collection(
@@ -178,7 +180,7 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
 
     @contextlib.contextmanager
     def _swapped_eagerly(self) -> Iterator[None]:
-        self._check_not_swapped("swapped() cannot be entered")
+        self.check_not_swapped("swapped() cannot be entered")
         self.swap()
         try:
             yield
@@ -189,20 +191,21 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
     def _swapped_in_session(
         self, swap: tf.Operation, session: tf.compat.v1.Session | None
     ) -> Iterator[None]:
-        self._check_not_swapped("swapped() cannot be entered")
+        self.check_not_swapped("swapped() cannot be entered")
         session = session or tf.compat.v1.get_default_session()
         if session is None:
             message = "swapped() needs a Session in graph mode: pass it or enter `with session:`."
             raise RuntimeError(message)
-        session.run(swap)
+        _run_without_hooks(session, swap)
         self._is_swapped = True
         try:
             yield
         finally:
-            session.run(swap)
+            _run_without_hooks(session, swap)
             self._is_swapped = False
 
-    def _check_not_swapped(self, what: str) -> None:
+    def check_not_swapped(self, what: str) -> None:
+        """Raises RuntimeError if `is_swapped`; `what` opens its message."""
         if self._is_swapped:
             message = f"{what} while averages and variables are swapped; swap back first."
             raise RuntimeError(message)
@@ -235,7 +238,7 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         return tf.minimum(tf.cast(_read(self._decay), tf.float32), (1.0 + count) / (10.0 + count))
 
     def _apply_eagerly(self, elements: list[Any]) -> None:
-        self._check_not_swapped("Averages cannot be updated")
+        self.check_not_swapped("Averages cannot be updated")
         self._group_of(elements).apply_moving_average(self._current_decay())
 
     def _group_of(self, elements: list[Any]) -> ops.EagerGroups:
@@ -249,6 +252,22 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         group = ops.EagerGroups(averages, variables)
         self._groups.append((elements, group))
         return group
+
+
+def _run_without_hooks(session: Any, operation: tf.Operation) -> None:
+    """Runs in a Session; in a MonitoredSession past its hooks, one of which may save just then."""
+    if hasattr(session, "run_step_fn"):
+        session.run_step_fn(lambda step_context: step_context.session.run(operation))
+    else:
+        session.run(operation)
+
+
+def _initial_value_of(variable: tf.Variable) -> Any:
+    """What the variable's initializer assigns.
+
+    `initial_value` may read other variables; the initializer reads their initial values instead.
+    """
+    return variable.initializer.inputs[1]
 
 
 def _read(value: Any) -> Any:
@@ -267,7 +286,7 @@ def _average_of_resource(variable: tf.Variable, name: str) -> tf.Variable:
         initial_value = tf.cond(
             tf.compat.v1.is_variable_initialized(variable),
             variable.read_value,
-            lambda: variable.initial_value,
+            lambda: _initial_value_of(variable),
         )
     return _create_average(variable, initial_value, name)
 
@@ -278,12 +297,13 @@ def _average_of_reference(variable: tf.Variable, name: str) -> tf.Variable:
     A conditional of TensorFlow 2 reads a reference variable before it decides whether to, which
     fails if the variable has no value; so this one is made of the graph's own switches.
     """
-    average = _create_average(variable, variable.initial_value, name)
+    initial_value = _initial_value_of(variable)
+    average = _create_average(variable, initial_value, name)
     with tf.compat.v1.get_default_graph().colocate_with(variable.op, ignore_existing=True):
         reference = variable._ref()  # noqa: SLF001 - no public way to the reference.
         is_initialized = tf.compat.v1.is_variable_initialized(variable)
         current = tf.raw_ops.RefSwitch(data=reference, pred=is_initialized).output_true
-        initial = tf.raw_ops.Switch(data=variable.initial_value, pred=is_initialized).output_false
+        initial = tf.raw_ops.Switch(data=initial_value, pred=is_initialized).output_false
         start = tf.raw_ops.Merge(inputs=[tf.identity(current), initial]).output
         # Given to the constructor, the switches would be rewritten around the variable.
         average._initializer_op = tf.compat.v1.assign(average, start).op  # noqa: SLF001 - see above.

@@ -95,7 +95,10 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         Raises:
           TypeError: If `grads_and_vars` is malformed.
           ValueError: If no variable has a gradient.
+          RuntimeError: When executing eagerly while averages and variables are swapped.
         """
+        if tf.executing_eagerly():
+            self._averages.check_not_swapped("Variables cannot be trained")
         grads_and_vars = _checked_pairs(grads_and_vars)
         # A variable that occurs twice, for tied weights, is averaged once.
         trained = {v.ref(): v for gradient, v in grads_and_vars if gradient is not None}

@@ -150,11 +150,12 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         """Loads variable by variable, through the initializers: it adds nothing to the graph."""
         sources = {key: key for key in self._swapped.by_key}
         sources.update({key: self._swapped.weight_keys[key] for key in missing})
+        # All values are read before the first is assigned: a key that is missing changes nothing.
+        values = {key: reader.get_tensor(source) for key, source in sources.items()}
         for key, saved in self._swapped.by_key.items():
-            value = reader.get_tensor(sources[key])
             for variable in _as_list(saved):
                 assign = variable.initializer
-                sess.run(assign, {assign.inputs[1]: _slice_of(variable, value)})
+                sess.run(assign, {assign.inputs[1]: _slice_of(variable, values[key])})
 
 
 def _as_list(saved: Any) -> list[Any]:

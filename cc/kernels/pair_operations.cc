@@ -139,6 +139,12 @@ absl::Status UpdateSides::FromAttributes(tensorflow::OpKernelConstruction* ctx,
 template <typename Device>
 absl::Status UpdatePairs(OpKernelContext* ctx, const UpdateSides& sides, VariablePairs* pairs,
                          const Tensor& decay) {
+  // Shape functions do not see what eager execution and placeholders bring.
+  if (decay.dims() != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(ctx->op_kernel().type_string_view(),
+                                                   ": decay must be a scalar. Received: shape ",
+                                                   decay.shape().DebugString(), "."));
+  }
   const LockedPairs locked(ctx, pairs, LockedPairs::Second::kRead);
   TF_RETURN_IF_ERROR(locked.Validate(sides.averages, sides.variables));
   BufferCopies<Device> copies(ctx);
