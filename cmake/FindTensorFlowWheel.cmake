@@ -1,5 +1,6 @@
 # Asks the interpreter's tensorflow for its version, headers, flags and library.
-# Sets TensorFlow_VERSION and defines the imported target TensorFlow::framework.
+# Sets TensorFlow_VERSION and defines the imported targets TensorFlow::framework, for kernels, and
+# TensorFlow::xla, for kernels that XLA compiles.
 
 # Importing tensorflow takes seconds, so its answer is kept for the life of the build folder.
 if(NOT DEFINED TensorFlow_FACTS)
@@ -25,4 +26,14 @@ set_target_properties(TensorFlow::framework PROPERTIES
   INTERFACE_COMPILE_OPTIONS "${tensorflow_definitions}")
 # As system headers: warnings are asked for in our own files only.
 target_include_directories(TensorFlow::framework SYSTEM INTERFACE "${tensorflow_include}")
+
+# Its symbols are in libtensorflow_cc.so.2; its headers need those of two more projects.
+add_library(TensorFlow::xla SHARED IMPORTED)
+set_target_properties(TensorFlow::xla PROPERTIES
+  IMPORTED_LOCATION "${tensorflow_lib}/libtensorflow_cc.so.2"
+  INTERFACE_LINK_LIBRARIES TensorFlow::framework)
+target_include_directories(TensorFlow::xla SYSTEM INTERFACE
+  "${tensorflow_include}/external/highwayhash"
+  "${tensorflow_include}/external/farmhash_archive/src")
+
 message(STATUS "TensorFlow ${TensorFlow_VERSION} in ${tensorflow_lib}")

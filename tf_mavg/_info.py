@@ -7,7 +7,7 @@ import platform
 import tensorflow as tf
 
 from tf_mavg import _native
-from tf_mavg._library import BUILD_INFO, OPS_PATH, tensorflow_distribution
+from tf_mavg._library import BUILD_INFO, OPS_PATH, XLA_KERNELS, tensorflow_distribution
 
 
 def facts() -> dict[str, str]:
@@ -20,6 +20,7 @@ def facts() -> dict[str, str]:
         "TensorFlow, running": f"{tf.__version__} ({tensorflow_distribution()})",
         "compiler": BUILD_INFO["compiler"],
         "op library": str(OPS_PATH),
+        "XLA kernels": XLA_KERNELS,
         "CPU instructions": f"{active} in use, {supported} supported",
         "GPU images": _gpu_images(),
         "GPU driver": _gpu_driver(),

@@ -1,4 +1,4 @@
-"""Loads the op library, once it is sure to fit the TensorFlow that is running.
+"""Loads the op library, once it is sure to fit the TensorFlow that is running, and the XLA kernels.
 
 The library's symbols carry the version of what TensorFlow is built from, so a binary serves one
 minor version. Loaded into another one, it would fail with an undefined symbol or worse.
@@ -50,6 +50,26 @@ def tensorflow_distribution() -> str:
     return ", ".join(f"{name} {metadata.version(name)}" for name in sorted(set(names)))
 
 
+def _load_xla_kernels(tensorflow: Any) -> str:
+    """Loads the kernels that jit_compile=True needs; all else works without them.
+
+    Returns:
+      Whether that went well, or why not: a line for `info`.
+    """
+    if not XLA_PATH.exists():
+        return "not part of this build: jit_compile=True cannot compile the ops"
+    try:
+        tensorflow.load_library(str(XLA_PATH))
+    except (tensorflow.errors.OpError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        return f"not loaded, so jit_compile=True cannot compile the ops: {reason}"
+    return str(XLA_PATH)
+
+
 OPS_PATH = Path(__file__).with_name("libtf_mavg_ops.so")
+XLA_PATH = OPS_PATH.with_name("libtf_mavg_xla.so")
+_tensorflow = _import_tensorflow()
 # The generated Python functions, one an op.
-OPS: Any = _import_tensorflow().load_op_library(str(OPS_PATH))
+OPS: Any = _tensorflow.load_op_library(str(OPS_PATH))
+# The XLA library's path, or why it is not loaded.
+XLA_KERNELS = _load_xla_kernels(_tensorflow)
