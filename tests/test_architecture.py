@@ -26,8 +26,13 @@ LAYERS = [
     "_pairs",
     "ops",
     "_averages",
+    "_weight_averages",
     "_saver",
     "_optimizer",
+    "_keras_support",
+    "_keras_optimizer",
+    "_keras_callbacks",
+    "keras",
     "_info",
 ]
 

@@ -1,5 +1,8 @@
 """Moving averages of a model's weights during training, in fused native TensorFlow ops."""
 
+import importlib
+from typing import Any
+
 from tf_mavg import _library, ops
 from tf_mavg._averages import ExponentialMovingAverage
 from tf_mavg._optimizer import MovingAverageOptimizer
@@ -14,3 +17,11 @@ __all__ = [
     "__version__",
     "ops",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `tf_mavg.keras` when it is first used: not every program uses Keras."""
+    if name == "keras":
+        return importlib.import_module("tf_mavg.keras")
+    message = f"module 'tf_mavg' has no attribute {name!r}"
+    raise AttributeError(message)

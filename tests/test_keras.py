@@ -1,0 +1,300 @@
+"""tf_mavg.keras.MovingAverage: the wrapped optimizer's training, and averages of it."""
+
+import re
+
+import keras
+import keras_models
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras_models import DECAY, averages, data, make, values, wrap
+from oracle import assert_same_bits, updated
+
+import tf_mavg.keras
+from tf_mavg.keras import MovingAverage
+
+jit = pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "jit_compile"])
+
+
+def assert_follows(received, before, weights, decay=DECAY):
+    """Asserts that averages moved by one step; compiled, within a unit in the last place."""
+    for average, start, weight in zip(received, before, weights, strict=True):
+        expected = updated(start, weight.astype(start.dtype), decay)
+        np.testing.assert_allclose(average, expected, rtol=3e-7, atol=1e-7)
+
+
+@jit
+def test_averages_start_at_the_weights_and_follow_every_step(jit_compile):
+    x, y = data()
+    optimizer = wrap("adam")
+    model = make(optimizer, jit_compile=jit_compile)
+    expected = values(model.trainable_variables)
+    for _ in range(5):
+        model.train_on_batch(x, y)
+        received = averages(optimizer, model)
+        assert_follows(received, expected, values(model.trainable_variables))
+        expected = received
+
+
+OPTIMIZERS = {
+    "adam": lambda: keras.optimizers.Adam(0.01),
+    "schedule": lambda: keras.optimizers.SGD(
+        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5), momentum=0.9
+    ),
+    "clipping": lambda: keras.optimizers.RMSprop(0.01, global_clipnorm=0.1),
+    "weight decay": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
+    "accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+    "loss scale": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+}
+
+
+@jit
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_is_the_wrapped_optimizers(name, jit_compile):
+    x, y = data()
+    weights = []
+    for wrapper in (lambda optimizer: optimizer, wrap):
+        model = make(wrapper(OPTIMIZERS[name]()), jit_compile=jit_compile)
+        model.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+        weights.append(values(model.trainable_variables))
+    for plain, wrapped in zip(*weights, strict=True):
+        np.testing.assert_allclose(wrapped, plain, rtol=1e-5, atol=1e-7)
+
+
+def test_the_optimizer_by_name_and_its_attributes():
+    optimizer = wrap("adam")
+    assert isinstance(optimizer.inner_optimizer, keras.optimizers.Adam)
+    assert optimizer.beta_1 == 0.9
+    optimizer.learning_rate = 0.5
+    assert float(optimizer.inner_optimizer.learning_rate) == 0.5
+    with pytest.raises(AttributeError, match="no_such_attribute"):
+        _ = optimizer.no_such_attribute
+
+
+@jit
+def test_accumulated_gradients_are_one_update_of_the_averages(jit_compile):
+    x, y = data()
+    optimizer = wrap(keras.optimizers.SGD(0.1, gradient_accumulation_steps=3))
+    model = make(optimizer, jit_compile=jit_compile)
+    expected = values(model.trainable_variables)
+    for step in range(1, 7):
+        model.train_on_batch(x, y)
+        received = averages(optimizer, model)
+        if step % 3:
+            for average, before in zip(received, expected, strict=True):
+                assert_same_bits(average, before)
+        else:
+            assert_follows(received, expected, values(model.trainable_variables))
+            expected = received
+    assert int(optimizer.iterations) == 2
+
+
+@jit
+@pytest.mark.parametrize("outer", ["loss scale", "average"])
+def test_a_step_that_loss_scaling_skips_moves_no_average(outer, jit_compile):
+    x, y = data()
+    scale = keras.optimizers.LossScaleOptimizer
+    sgd = keras.optimizers.SGD(0.1)
+    optimizer = wrap(scale(sgd)) if outer == "average" else wrap(sgd)
+    compiled = optimizer if outer == "average" else scale(optimizer)
+    model = make(compiled, jit_compile=jit_compile)
+    model.train_on_batch(x, y)
+    before, weights = averages(optimizer, model), values(model.trainable_variables)
+    model.train_on_batch(x * np.inf, y)
+    for received, expected in zip(averages(optimizer, model), before, strict=True):
+        assert_same_bits(received, expected)
+    for received, expected in zip(values(model.trainable_variables), weights, strict=True):
+        assert_same_bits(received, expected)
+    model.train_on_batch(x, y)
+    assert_follows(averages(optimizer, model), before, values(model.trainable_variables))
+
+
+def test_a_loss_scaled_twice_is_refused():
+    optimizer = wrap(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)))
+    with pytest.raises(ValueError, match="auto_scale_loss=False"):
+        keras.optimizers.LossScaleOptimizer(optimizer)
+
+
+@jit
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16"])
+def test_half_precision(policy, jit_compile):
+    x, y = data()
+    optimizer = wrap(keras.optimizers.SGD(0.01))
+    compiled = keras.optimizers.LossScaleOptimizer(optimizer) if "16" in policy else optimizer
+    model = make(compiled, policy, jit_compile=jit_compile)
+    model.fit(x, y, verbose=0)
+    weights, received = values(model.trainable_variables), averages(optimizer, model)
+    assert {average.dtype for average in received} == {np.dtype(np.float32)}
+    with optimizer.swapped():
+        for weight, average in zip(model.trainable_variables, received, strict=True):
+            value = weight.numpy()
+            assert_same_bits(value, average.astype(value.dtype))
+    for value, expected in zip(values(model.trainable_variables), weights, strict=True):
+        assert_same_bits(value, expected)
+    for value, expected in zip(averages(optimizer, model), received, strict=True):
+        assert_same_bits(value, expected)
+
+
+def test_bfloat16_averages_do_not_stall():
+    weight = keras.Variable(np.ones(4), dtype="bfloat16")
+    optimizer = MovingAverage(keras.optimizers.SGD(0.25), 0.999)
+    for _ in range(10):
+        optimizer.apply([tf.ones(4, tf.bfloat16)], [weight])
+    assert optimizer.average(weight).dtype == "float32"
+    assert (optimizer.average(weight).numpy() < 1).all()
+    same = MovingAverage("sgd", average_dtype="same")
+    same.build([weight])
+    assert same.average(weight).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    "exclude", [["bias$"], lambda variable: variable.path.endswith("bias")], ids=["name", "call"]
+)
+def test_excluded_and_frozen_weights_have_no_average(exclude):
+    x, y = data()
+    optimizer = wrap(exclude=exclude)
+    model = make("sgd")
+    model.layers[0].trainable = False
+    model.compile(optimizer, "mse")
+    model.fit(x, np.eye(3)[y], verbose=0)
+    (kernel, bias), frozen = model.trainable_variables, model.layers[0].variables
+    assert optimizer.average(kernel) is not None
+    assert [optimizer.average(v) for v in [bias, *frozen]] == [None, None, None]
+    expected = [optimizer.average(kernel).numpy(), bias.numpy()]
+    with optimizer.swapped(model):
+        assert_same_bits(kernel.numpy(), expected[0])
+        assert_same_bits(bias.numpy(), expected[1])
+
+
+def test_the_decay_warms_up_with_the_iterations():
+    variable = keras.Variable([1.0])
+    optimizer = MovingAverage(keras.optimizers.SGD(1.0), 0.999, num_updates="iterations")
+    expected = np.float32([1.0])
+    for i in range(1, 20):
+        optimizer.apply([tf.constant([1.0])], [variable])
+        decay = np.float32(1 + i) / np.float32(10 + i)
+        expected = updated(expected, variable.numpy(), float(decay))
+        assert_same_bits(optimizer.average(variable).numpy(), expected)
+
+
+class LateModel(keras.Model):
+    """A model whose layers and weights are made when it is first called."""
+
+    def build(self, shape):
+        """Makes the layer."""
+        self.z_layer = keras.layers.Dense(3)
+        self.z_layer.build(shape)
+
+    def call(self, inputs):
+        """Calls the layer."""
+        return self.z_layer(inputs)
+
+    def train_step(self, data):
+        """Takes a step of gradient descent on the mean square."""
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean((self(x) - y) ** 2)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return {"loss": loss}
+
+
+@jit
+@pytest.mark.parametrize("how", ["function", "eagerly", "loss scale"])
+def test_layers_built_late_and_a_custom_train_step(how, jit_compile):
+    x, y = data()
+    optimizer = wrap(keras.optimizers.SGD(0.01))
+    model = LateModel()
+    compiled = keras.optimizers.LossScaleOptimizer(optimizer) if "loss" in how else optimizer
+    eagerly = how == "eagerly"
+    model.compile(compiled, run_eagerly=eagerly, jit_compile=jit_compile and not eagerly)
+    model.fit(x[:8], np.eye(3)[y[:8]], batch_size=8, verbose=0)
+    kernel = model.trainable_variables[0]
+    # After one step the average is near to the weight: it did not start at zero.
+    np.testing.assert_allclose(optimizer.average(kernel).numpy(), kernel.numpy(), atol=0.1)
+    weights, before = values(model.trainable_variables), averages(optimizer, model)
+    assert not np.array_equal(weights[0], before[0])
+    model.fit(x[:8], np.eye(3)[y[:8]], batch_size=8, verbose=0)
+    assert_follows(averages(optimizer, model), before, values(model.trainable_variables))
+
+
+@jit
+def test_a_loop_of_ones_own(jit_compile):
+    weight = keras.Variable([4.0])
+    optimizer = wrap(keras.optimizers.SGD(0.25))
+
+    @tf.function(jit_compile=jit_compile)
+    def train():
+        for _ in tf.range(3):
+            with tf.GradientTape() as tape:
+                loss = weight.value**2 / 2
+            optimizer.apply_gradients([(tape.gradient(loss, weight.value), weight)])
+
+    train()
+    value = average = 4.0
+    for _ in range(3):
+        value -= 0.25 * value
+        average -= (average - value) * 0.25
+    assert weight.numpy() == [value]
+    np.testing.assert_allclose(optimizer.average(weight).numpy(), [average], rtol=1e-6)
+
+
+def test_swapped_is_exact_and_always_swaps_back():
+    x, y = data()
+    optimizer = wrap("adam")
+    model = make(optimizer)
+    model.fit(x, y, verbose=0)
+    model.trainable_variables[0].assign(np.full((6, 8), np.nan))
+    weights, before = values(model.trainable_variables), averages(optimizer, model)
+    with pytest.raises(KeyError), optimizer.swapped(model):
+        assert optimizer.is_swapped
+        for received, expected in zip(values(model.trainable_variables), before, strict=True):
+            assert_same_bits(received, expected)
+        raise KeyError
+    assert not optimizer.is_swapped
+    for received, expected in zip(values(model.trainable_variables), weights, strict=True):
+        assert_same_bits(received, expected)
+
+
+@jit
+@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
+def test_training_while_swapped_is_refused(jit_compile, scaled):
+    x, y = data()
+    optimizer = wrap()
+    compiled = keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer
+    model = make(compiled, jit_compile=jit_compile)
+    model.fit(x, y, verbose=0)
+    with optimizer.swapped():
+        before = values(model.variables)
+        # The function was traced before the swap.
+        with pytest.raises(tf.errors.InvalidArgumentError, match="averages"):
+            model.fit(x, y, verbose=0)
+        for received, expected in zip(values(model.variables), before, strict=True):
+            assert_same_bits(received, expected)
+        with pytest.raises(RuntimeError, match="swapped\\(\\) cannot be entered while"):
+            optimizer.swapped().__enter__()
+    model.fit(x, y, verbose=0)
+
+
+def test_an_eager_step_while_swapped_is_refused():
+    weight = keras.Variable([4.0])
+    optimizer = wrap()
+    optimizer.build([weight])
+    with optimizer.swapped(), pytest.raises(RuntimeError, match="No step can be taken while"):
+        optimizer.apply([tf.constant([1.0])], [weight])
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=re.escape("`decay` must be in [0, 1]. Received: decay=2")):
+        MovingAverage("sgd", 2)
+    with pytest.raises(ValueError, match=r"`num_updates` must be one of .*Received: 'steps'\."):
+        MovingAverage("sgd", num_updates="steps")
+    with pytest.raises(ValueError, match=r"`average_dtype` must be one of .*Received: 'int8'\."):
+        MovingAverage("sgd", average_dtype="int8")
+    with pytest.raises(TypeError, match="must be a Keras 3 optimizer"):
+        MovingAverage(wrap())
+    with pytest.raises(RuntimeError, match="The optimizer has no averages yet"):
+        wrap().swapped()
+    with pytest.raises(ValueError, match="`model` must be trained by this optimizer"):
+        wrap().swapped(make("sgd"))
+    assert tf_mavg.keras is keras_models.tf_mavg.keras
