@@ -28,6 +28,7 @@ LAYERS = [
     "_averages",
     "_weight_averages",
     "_saver",
+    "_checkpoint",
     "_optimizer",
     "_keras_support",
     "_keras_optimizer",

@@ -5,6 +5,7 @@ from typing import Any
 
 from tf_mavg import _library, ops
 from tf_mavg._averages import ExponentialMovingAverage
+from tf_mavg._checkpoint import SwappingCheckpointManager
 from tf_mavg._optimizer import MovingAverageOptimizer
 from tf_mavg._saver import SwappingSaver
 
@@ -13,6 +14,7 @@ __version__: str = _library.BUILD_INFO["version"]
 __all__ = [
     "ExponentialMovingAverage",
     "MovingAverageOptimizer",
+    "SwappingCheckpointManager",
     "SwappingSaver",
     "__version__",
     "ops",

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: ignore[misc]
+class ExponentialMovingAverage(
+    tf.train.ExponentialMovingAverage,  # type: ignore[misc]
+    tf.__internal__.tracking.Trackable,  # type: ignore[misc]
+):
     """Maintains moving averages of variables: a drop-in for `tf.train.ExponentialMovingAverage`.
 
     Same arguments, methods, names of variables and, in float32 and float64, the same numbers bit
     for bit; but all averages of a device and dtype are updated by one fused op. float16 and
     bfloat16 averages are computed in float32 and rounded once a step, which is closer to the exact
-    result. Added are `swap` and `swapped`.
+    result. Added are `swap`, `swapped`, and `tf.train.Checkpoint(ema=ema)`, which saves averages in
+    the order in which they were made.
 
     At every step, with `decay` or, if `num_updates` is given, the smaller of it and
     `(1 + num_updates) / (10 + num_updates)`:
@@ -68,6 +72,7 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         self._groups: list[tuple[list[Any], ops.EagerGroups]] = []
         self._swap_ops: dict[tuple[int, ...], tf.Operation] = {}
         self._is_swapped = False
+        self._saves_swapped = False
 
     @property
     def is_swapped(self) -> bool:
@@ -126,7 +131,10 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
             # init_scope would bring the scope back within colocation.
             with tf.compat.v1.device(None), tf.init_scope():
                 create = _average_of_resource if is_resource(variable) else _average_of_reference
-                self._averages[variable.ref()] = create(variable, self.name)
+                average = create(variable, self.name)
+                # A checkpoint that was restored earlier may hold its value.
+                self._handle_deferred_dependencies(f"average_{len(self._averages)}", average)
+                self._averages[variable.ref()] = average
                 tf.compat.v1.add_to_collection(
                     tf.compat.v1.GraphKeys.MOVING_AVERAGE_VARIABLES, variable
                 )
@@ -177,6 +185,29 @@ class ExponentialMovingAverage(tf.train.ExponentialMovingAverage):  # type: igno
         if key not in self._swap_ops:
             self._swap_ops[key] = self.swap()
         return self._swapped_in_session(self._swap_ops[key], session)
+
+    @contextlib.contextmanager
+    def swapped_for_saving(self) -> Iterator[None]:
+        """As `swapped`, but checkpoints may be saved: with averages in the place of variables."""
+        with self.swapped():
+            self._saves_swapped = True
+            try:
+                yield
+            finally:
+                self._saves_swapped = False
+
+    def check_can_save(self) -> None:
+        """Raises RuntimeError if a checkpoint would hold values in the wrong places."""
+        if not self._saves_swapped:
+            self._check_not_swapped("A checkpoint cannot be saved or restored")
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        """What tf.train.Checkpoint saves; it asks each time that it does."""
+        self.check_can_save()
+        children = super()._trackable_children(save_type, **kwargs)
+        for i, average in enumerate(self._averages.values()):
+            children[f"average_{i}"] = average
+        return children  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
     def _swapped_eagerly(self) -> Iterator[None]:

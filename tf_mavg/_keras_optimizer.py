@@ -222,6 +222,10 @@ class MovingAverage(keras.optimizers.Optimizer):  # type: ignore[misc]
             raise ValueError(message)
         return self._checked().swapped()
 
+    def swapped_for_saving(self) -> contextlib.AbstractContextManager[None]:
+        """As `swapped`, but checkpoints may be saved: with averages in the place of weights."""
+        return self._checked().swapped_for_saving()
+
     @property
     def is_swapped(self) -> bool:
         """Whether the weights hold the averages."""
@@ -307,8 +311,8 @@ class MovingAverage(keras.optimizers.Optimizer):  # type: ignore[misc]
         return self._weight_averages  # type: ignore[no-any-return]
 
     def _check_can_save(self) -> None:
-        if self._weight_averages is not None and not tf.inside_function():
-            self._weight_averages.check_not_swapped("The state cannot be saved or loaded")
+        if self._weight_averages is not None:
+            self._weight_averages.check_can_save()
 
     def _update(self) -> None:
         decay: Any = self.average_decay

@@ -104,6 +104,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         trained = {v.ref(): v for gradient, v in grads_and_vars if gradient is not None}
         # Before the step, so that averages start at the initial values in eager mode too.
         self._averages.create_averages(trained.values())
+        self._restore_deferred(trained.values())
         train_op = self._optimizer.apply_gradients(
             grads_and_vars, global_step=global_step, name=name
         )
@@ -173,6 +174,36 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         """The state of the wrapped optimizer, then the averages."""
         averages = [self._averages.average(v) for v in self._averaged.values()]
         return [*self._optimizer.variables(), *averages]
+
+    def _trackable_children(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What tf.train.Checkpoint saves beside the slots: what the wrapped optimizer has."""
+        self._averages.check_can_save()
+        return self._optimizer._trackable_children(*args, **kwargs)  # type: ignore[no-any-return]  # noqa: SLF001
+
+    def _lookup_dependency(self, *args: Any, **kwargs: Any) -> Any:
+        return self._optimizer._lookup_dependency(*args, **kwargs)  # noqa: SLF001
+
+    def _restore_deferred(self, variables: Iterable[tf.Variable]) -> None:
+        """Makes what a tf.train.Checkpoint holds of the wrapped optimizer before its first step."""
+        self._maybe_initialize_trackable()
+        if self._deferred_dependencies:
+            with tf.init_scope():
+                self._optimizer._create_slots(list(variables))  # noqa: SLF001
+                for name, child in self._optimizer._trackable_children().items():  # noqa: SLF001
+                    self._handle_deferred_dependencies(name, child)
+
+    def _create_or_restore_slot_variable(
+        self, slot_variable_position: Any, slot_name: str, variable: tf.Variable
+    ) -> None:
+        """Restores a slot from a tf.train.Checkpoint, and makes it if it does not exist yet."""
+        if slot_name == AVERAGE_SLOT:
+            self._averages.create_averages([variable])
+            self._averaged[variable.ref()] = variable
+            slot_variable_position.restore(self._averages.average(variable))
+        else:
+            self._optimizer._create_or_restore_slot_variable(  # noqa: SLF001
+                slot_variable_position, slot_name, variable
+            )
 
 
 def _checked_pairs(grads_and_vars: Iterable[Any]) -> list[tuple[Any, tf.Variable]]:

@@ -38,6 +38,7 @@ class WeightAverages:
         self._held: list[tf.Tensor] = []
         self._group: ops.EagerGroups | None = None
         self._is_swapped = False
+        self._saves_swapped = False
         with tf.init_scope():
             self._swapped_flag = tf.Variable(initial_value=False, trainable=False)
             # Of shape [0], and [1] while swapped.
@@ -103,6 +104,33 @@ class WeightAverages:
             yield
         finally:
             self._swap_back()
+
+    @contextlib.contextmanager
+    def swapped_for_saving(self) -> Iterator[None]:
+        """As `swapped`, but checkpoints may be saved: with averages in the place of weights.
+
+        Raises:
+          TypeError: If an average has another dtype than its weight, which it cannot hold then.
+        """
+        for average, weight in self._rounded:
+            message = (
+                "An average must have the dtype of its weight to be saved in its place. Received: "
+                f"{average.name!r} of {average.dtype.name} for {weight.dtype.name}; make the "
+                'optimizer with average_dtype="same".'
+            )
+            raise TypeError(message)
+        with self.swapped():
+            self._saves_swapped = True
+            try:
+                yield
+            finally:
+                self._saves_swapped = False
+
+    def check_can_save(self) -> None:
+        """Raises RuntimeError if a checkpoint would hold values in the wrong places."""
+        if self._is_swapped and not self._saves_swapped:
+            message = f"The state cannot be saved or loaded {SWAPPED}"
+            raise RuntimeError(message)
 
     def _swap(self) -> None:
         # Read without a copy: an assignment of another tensor leaves this one to its reader.
