@@ -15,9 +15,9 @@ def test_the_last_checkpoint_restores_after_any_kill(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found, files = map(int, done.stdout.split())
-    assert found > KILLS // 2
+    assert found == KILLS - 1  # All but the first child.
     assert files > 0
