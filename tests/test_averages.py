@@ -77,7 +77,8 @@ def test_a_variable_that_starts_from_another_one(use_resource):
         second = tf1.Variable(first * 2.0, use_resource=use_resource)
         averages = tf_mavg.ExponentialMovingAverage(0.9)
         averages.apply([second, first])
-        session.run(tf1.global_variables_initializer())
+        session.run(first.initializer)  # TensorFlow itself needs this one first.
+        session.run([second.initializer, averages.average(second).initializer])
         value, average = session.run([second, averages.average(second)])
         assert_same_bits(average, value)
 

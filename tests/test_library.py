@@ -126,7 +126,11 @@ def test_the_command_prints_the_facts():
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == _info.report()
+    # This process may have been lent an emulated driver meanwhile.
+    expected = [line for line in _info.report().splitlines() if "GPU driver" not in line]
+    received = done.stdout.strip().splitlines()
+    assert [line for line in received if "GPU driver" not in line] == expected
+    assert len(received) == len(expected) + 1
 
 
 def test_the_command_without_a_subcommand_says_how_to_use_it():

@@ -35,7 +35,11 @@ def test_it_holds_the_package_and_nothing_else(wheel):
         "tf_mavg",
         f"tf_mavg-{wheel.name.split('-')[1]}.dist-info",
     }
-    assert {"tf_mavg/py.typed", "tf_mavg/libtf_mavg_ops.so"} <= set(names)
+    assert {
+        "tf_mavg/py.typed",
+        "tf_mavg/libtf_mavg_ops.so",
+        "tf_mavg/libtf_mavg_xla.so",
+    } <= set(names)
     assert wheel.stat().st_size < 8e6
     assert "manylinux" in wheel.name
 

@@ -199,7 +199,7 @@ class ExponentialMovingAverage(
     def check_can_save(self) -> None:
         """Raises RuntimeError if a checkpoint would hold values in the wrong places."""
         if not self._saves_swapped:
-            self._check_not_swapped("A checkpoint cannot be saved or restored")
+            self.check_not_swapped("A checkpoint cannot be saved or restored")
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
         """What tf.train.Checkpoint saves; it asks each time that it does."""
