@@ -9,6 +9,7 @@ from oracle import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
+    FLOAT64,
     PAIR_DTYPES,
     SIZES,
     assert_same_bits,
@@ -107,6 +108,15 @@ def test_all_levels_agree_to_the_bit_on_any_bits(dtypes, data):
     for result in results[1:]:
         np.testing.assert_array_equal(np.isnan(result.astype(np.float64)), is_nan)
         assert_same_bits(result[~is_nan], results[0][~is_nan])
+
+
+@level
+@pytest.mark.parametrize("decay", [0.1, 0.3])  # Below 0.5, 1 - decay rounds in float32.
+def test_the_factor_rounds_to_float32_for_float64(level, decay, rng):
+    averages, variables = normal(rng, 100, FLOAT64), normal(rng, 100, FLOAT64)
+    expected = updated(averages, variables, decay)
+    _native.update([averages], [variables], decay, level)
+    assert_same_bits(averages, expected)
 
 
 @level

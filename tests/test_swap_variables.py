@@ -58,8 +58,8 @@ def test_thousands_of_variables_of_mixed_dtypes(world, copy, rng):
 
 
 def addresses(*variables: tf.Variable) -> list[int]:
-    # numpy() copies; the tensor's own view of its memory does not.
-    return [variable.read_value()._numpy().ctypes.data for variable in variables]
+    # numpy() copies; a view of the tensor's memory does not.
+    return [np.asarray(memoryview(v.read_value())).ctypes.data for v in variables]
 
 
 @pytest.mark.cpu  # Looks at addresses on the host.
@@ -111,6 +111,17 @@ def test_what_a_session_fetched_does_not_change(kind, copy):
         world.run(lambda: ops.apply_moving_average([a], [b], 0.5))
         assert (fetched[0] == 1).all()
         assert (fetched[1] == 0).all()
+
+
+@pytest.mark.parametrize("kind", worlds.GRAPH_WORLDS)
+@copy
+def test_the_op_knows_whether_to_copy(kind, copy):
+    with worlds.enter(kind) as world:
+        a, b = world.variables([np.zeros(2, FLOAT32), np.ones(2, FLOAT32)])
+        ops.swap_variables([a], [b], copy=copy)
+        operations = world.session.graph.get_operations()
+        swaps = [op for op in operations if op.type.endswith("SwapVariables")]
+        assert [op.get_attr("copy") for op in swaps] == [copy]
 
 
 def test_swaps_in_one_function_come_in_order():
