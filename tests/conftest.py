@@ -56,7 +56,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def emulator_libraries() -> Path:
     """The library folder of the emulated GPU, built when it is not up to date."""
-    return environment.build(Path(__file__).parents[1] / "build" / "gpu_emulator")
+    return environment.build()
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from gpu_emulator import environment
 
-BUILD_DIR = Path(__file__).parents[1] / "build" / "gpu_emulator"
-
 
 def has_driver() -> bool:
     """Whether this machine has a CUDA driver of its own."""
@@ -26,7 +24,7 @@ def main() -> None:
     """Replaces this process by the command of the command line."""
     variables = dict(os.environ)
     if not has_driver():
-        variables = environment.environment(environment.build(BUILD_DIR))
+        variables = environment.environment(environment.build())
         variables["TF_MAVG_FORCE_PTX"] = "1"  # The emulated device runs no machine code.
     program = Path(sys.executable).with_name(sys.argv[1])
     os.execve(program, [program, *sys.argv[2:]], variables)  # noqa: S606 - the caller names it.

@@ -10,14 +10,13 @@ from gpu_emulator import environment
 
 from tf_mavg import _native
 
-BUILD_DIR = pathlib.Path(__file__).parents[1] / "build" / "gpu_emulator"
 EMULATED_NAME = "Emulated GPU"
 
 
 @functools.cache
 def build() -> pathlib.Path:
     """The folder of the emulated libraries, built once a run if anything has changed."""
-    return environment.build(BUILD_DIR)
+    return environment.build()
 
 
 @functools.cache

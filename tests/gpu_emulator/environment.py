@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
+# Where the tests build the emulator, all of them the same one.
+BUILD_DIR = HERE.parents[1] / "build" / "gpu_emulator"
 
 
 def environment(
@@ -63,7 +65,7 @@ class Log:
         return [record for record in records if not calls or record["call"] in calls]
 
 
-def build(build_dir: str | os.PathLike[str]) -> pathlib.Path:
+def build(build_dir: str | os.PathLike[str] = BUILD_DIR) -> pathlib.Path:
     """Builds the emulator, or what of it has changed, and returns its library folder.
 
     Needs cmake, ninja, a C++ compiler and the headers of the installed TensorFlow, which is not
