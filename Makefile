@@ -18,7 +18,7 @@ SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
   $(shell find cc cmake cuda tf_mavg -type f -not -name '*.pyc')
 # The tests that also run with their variables on a GPU, if need be the emulated one.
 DEVICE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
-  apply_moving_average averages errors optimizer saver swap_variables))
+  apply_moving_average averages errors groups optimizer saver swap_variables))
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # TensorFlow's C++ side talks at every import; its errors still show.

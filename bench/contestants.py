@@ -112,7 +112,7 @@ def outside_graphs(
 def group_op(workload: Workload) -> Contestant:
     """The op on a group of pairs that was bound once, called eagerly."""
     averages, variables = make_variables(workload, 0), make_variables(workload, 1)
-    group = tf_mavg.ops.EagerGroups(averages, variables)
+    group = tf_mavg.ops.PairGroups(averages, variables)
     decay = tf.constant(DECAY)
     return outside_graphs(
         f"{OURS}, group op",

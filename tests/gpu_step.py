@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from emitted import updates
 from gpu_emulator.environment import Log
 
 import tf_mavg
@@ -27,7 +28,7 @@ def calls_of_a_step() -> dict[str, Counter]:
     log = Log(os.environ["TF_MAVG_EMULATOR_LOG"])
     variables = [tf.Variable(tf.zeros([7])) for _ in range(PAIRS)]
     averages = [tf.Variable(tf.ones([7])) for _ in range(PAIRS)]
-    group = ops.EagerGroups(averages, variables)
+    group = ops.PairGroups(averages, variables)
     maintained = tf_mavg.ExponentialMovingAverage(0.99)
     decay = tf.constant(0.99)
 
@@ -35,10 +36,15 @@ def calls_of_a_step() -> dict[str, Counter]:
     def update_in_function() -> None:
         ops.apply_moving_average(averages, variables, decay)
 
+    @tf.function
+    def update_of_a_group_in_function() -> None:
+        group.apply_moving_average(decay)
+
     steps: dict[str, Callable[[], object]] = {
         "update": lambda: ops.apply_moving_average(averages, variables, decay),
         "update in a function": update_in_function,
         "update of a group": lambda: group.apply_moving_average(decay),
+        "update of a group in a function": update_of_a_group_in_function,
         "ExponentialMovingAverage": lambda: maintained.apply(variables),
         "exchange": lambda: ops.swap_variables(averages, variables),
         "copying swap": lambda: ops.swap_variables(averages, variables, copy=True),
@@ -83,8 +89,7 @@ def training() -> dict[str, bool]:
         with optimizer.averages.swapped():
             right &= all((value == expected).all() for value in session.run(variables))
         right &= all((value == 5).all() for value in session.run(variables))
-        fused = [op for op in graph.get_operations() if op.type.endswith("ApplyMovingAverage")]
-        return {"right": bool(right), "devices": sorted(op.device for op in fused)}
+        return {"right": bool(right), "devices": sorted(op.device for op in updates(graph))}
 
 
 def writes_and_reads() -> dict[str, bool]:

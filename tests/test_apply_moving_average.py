@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import worlds
+from emitted import pairs_of, updates
 from oracle import (
     FLOAT32,
     FLOAT64,
@@ -185,10 +186,6 @@ def test_an_average_may_have_been_assigned_its_variable(world, rng):
     assert_same_bits(world.read(a)[0], value)
 
 
-def fused_ops(graph: tf.Graph) -> list[tf.Operation]:
-    return [op for op in graph.get_operations() if op.type.endswith("ApplyMovingAverage")]
-
-
 @pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
 def test_one_op_a_device_whatever_the_scope(use_resource):
     config = tf.compat.v1.ConfigProto(device_count={"CPU": 2})
@@ -202,8 +199,8 @@ def test_one_op_a_device_whatever_the_scope(use_resource):
                     )
         with tf.device("/cpu:1"):
             update = ops.apply_moving_average(made["average"], made["variable"], 0.5)
-        assert sorted(op.device for op in fused_ops(graph)) == ["/device:CPU:0", "/device:CPU:1"]
-        assert [op.get_attr("N") for op in fused_ops(graph)] == [50, 50]
+        assert sorted(op.device for op in updates(graph)) == ["/device:CPU:0", "/device:CPU:1"]
+        assert [pairs_of(op) for op in updates(graph)] == [50, 50]
         session.run(tf.compat.v1.global_variables_initializer())
         session.run(update)
         assert (np.array(session.run(made["average"])) == 1.0).all()
@@ -218,7 +215,7 @@ def test_one_op_for_a_thousand_variables_in_a_function():
         ops.apply_moving_average(averages, variables, 0.5)
 
     graph = step.get_concrete_function().graph
-    assert [op.get_attr("N") for op in fused_ops(graph)] == [1000]
+    assert [pairs_of(op) for op in updates(graph)] == [1000]
 
 
 @pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
@@ -235,7 +232,7 @@ def test_a_partitioned_variable_stands_for_its_shards(use_resource):
             for name, start in (("average", 0.0), ("variable", 2.0))
         ]
         update = ops.apply_moving_average([made[0]], [made[1]], 0.5)
-        assert [op.get_attr("N") for op in fused_ops(graph)] == [2]
+        assert [pairs_of(op) for op in updates(graph)] == [2]
         session.run(tf.compat.v1.global_variables_initializer())
         session.run(update)
         assert (session.run(tf.convert_to_tensor(made[0])) == 1.0).all()

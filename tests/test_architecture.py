@@ -24,6 +24,8 @@ LAYERS = [
     "_autograph",
     "_library",
     "_pairs",
+    "_group_dependencies",
+    "_groups",
     "ops",
     "_averages",
     "_weight_averages",

@@ -50,7 +50,7 @@ def test_updates_swaps_assignments_and_reads_at_once():
     averages = tf_mavg.ExponentialMovingAverage(0.5)
     averages.apply(variables)
     held = [averages.average(v) for v in variables]
-    group = ops.EagerGroups(held, variables)
+    group = ops.PairGroups(held, variables)
 
     @tf.function
     def update_in_function() -> None:

@@ -135,8 +135,8 @@ def test_an_uninitialized_variable(kind, call, names):
         partner = world.variables([np.zeros(2, np.float32)], "partner")[0]
         operation = call([ready[0], partner], [ready[1], late])
         expected = (
-            r"(ApplyMovingAverage|SwapVariables): (second )?variable 1 \('late'\) must be "
-            r"initialized\. Received: an uninitialized or deleted variable\."
+            r"(ApplyMovingAverage|VariablePairGroup|SwapVariables): (second )?variable 1 "
+            r"\('late'\) must be initialized\. Received: an uninitialized or deleted variable\."
         )
         with pytest.raises(tf.errors.FailedPreconditionError, match=expected):
             world.session.run(operation)

@@ -2,6 +2,7 @@
 
 import re
 
+import emitted
 import graphs
 import numpy as np
 import pytest
@@ -71,34 +72,22 @@ def test_any_optimizer_can_be_wrapped(wrapped):
             assert_same_bits(average, updated(before, variable, DECAY))
 
 
-def ancestors(operation: tf.Operation) -> set[tf.Operation]:
-    """All operations that must run before one."""
-    found, todo = set(), [operation]
-    while todo:
-        for before in {t.op for t in todo[-1].inputs} | set(todo.pop().control_inputs):
-            if before not in found:
-                found.add(before)
-                todo.append(before)
-    return found
-
-
 @kinds
 @pytest.mark.parametrize("sequential", [True, False])
 def test_sequential_update_waits_for_the_training_and_parallel_does_not(kind, sequential):
     with graphs.model(kind, sequential_update=sequential):
-        operations = tf1.get_default_graph().get_operations()
-        update = next(op for op in operations if op.type.endswith("ApplyMovingAverage"))
-        training = {op for op in operations if op.type.endswith("ApplyMomentum")}
+        graph = tf1.get_default_graph()
+        training = set(emitted.ops_of(graph, "ApplyMomentum"))
         assert training
-        assert training & ancestors(update) == (training if sequential else set())
+        before = emitted.ancestors(emitted.updates(graph))
+        assert training & before == (training if sequential else set())
 
 
 @kinds
 def test_one_fused_op_updates_all_variables(kind):
     with graphs.model(kind) as model:
-        operations = tf1.get_default_graph().get_operations()
-        fused = [op for op in operations if op.type.endswith("ApplyMovingAverage")]
-        assert [op.get_attr("N") for op in fused] == [len(model.variables)]
+        fused = emitted.updates(tf1.get_default_graph())
+        assert [emitted.pairs_of(op) for op in fused] == [len(model.variables)]
 
 
 @kinds

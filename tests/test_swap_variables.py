@@ -1,5 +1,6 @@
 """tf_mavg.ops.swap_variables: two variables exchange their values, to the last bit."""
 
+import emitted
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -119,8 +120,7 @@ def test_the_op_knows_whether_to_copy(kind, copy):
     with worlds.enter(kind) as world:
         a, b = world.variables([np.zeros(2, FLOAT32), np.ones(2, FLOAT32)])
         ops.swap_variables([a], [b], copy=copy)
-        operations = world.session.graph.get_operations()
-        swaps = [op for op in operations if op.type.endswith("SwapVariables")]
+        swaps = emitted.ops_of(world.session.graph, "SwapVariables")
         assert [op.get_attr("copy") for op in swaps] == [copy]
 
 

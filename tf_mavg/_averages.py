@@ -7,6 +7,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 # TensorFlow's own makers of a variable beside another: name, device and shard information of the
 # average then are what tf.train.ExponentialMovingAverage gives.
@@ -14,10 +15,14 @@ from tensorflow.python.training import slot_creator
 
 from tf_mavg import ops
 from tf_mavg._autograph import unconverted
-from tf_mavg._pairs import FLOATING_DTYPES, base_dtype, is_resource, shards
+from tf_mavg._pairs import FLOATING_DTYPES, base_dtype, check_decay, is_resource, shards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+# Lists of variables whose groups are kept for the next step. Who averages parts of a model by turns
+# has a few; who makes a new list of other variables each time gains nothing by keeping them.
+_GROUPS_KEPT = 8
 
 
 class ExponentialMovingAverage(
@@ -53,6 +58,8 @@ class ExponentialMovingAverage(
         num_updates: float | tf.Tensor | tf.Variable | None = None,
         zero_debias: bool = False,  # noqa: FBT001, FBT002 - the signature of the class it replaces.
         name: str = "ExponentialMovingAverage",
+        *,
+        grouped: bool = False,
     ) -> None:
         """Makes an object without averages; `apply` makes them.
 
@@ -63,14 +70,18 @@ class ExponentialMovingAverage(
           zero_debias: For averages of tensors in graphs of TensorFlow 1, as in
             `tf.train.ExponentialMovingAverage`, which does these.
           name: Name of the ops, and the last part of the averages' names.
+          grouped: Whether a tf.function, too, binds variables once and hands its steps one handle a
+            device, as eager execution always does. Much cheaper for very many small variables; but
+            XLA cannot compile such a function, and a SavedModel cannot hold it.
 
         Raises:
           ValueError: If `decay` is a number and not in [0, 1].
         """
-        ops.check_decay(decay)
+        check_decay(decay)
         super().__init__(decay, num_updates, zero_debias, name)
-        self._groups: list[tuple[list[Any], ops.EagerGroups]] = []
-        self._swap_ops: dict[tuple[int, ...], tf.Operation] = {}
+        self._grouped = grouped
+        self._groups: list[tuple[list[Any], ops.PairGroups]] = []  # The last used is the last.
+        self._swap_ops: dict[tuple[tf.Graph, int], tf.Operation] = {}
         self._is_swapped = False
         self._saves_swapped = False
 
@@ -102,13 +113,19 @@ class ExponentialMovingAverage(
         """
         elements = list(tf.compat.v1.trainable_variables() if var_list is None else var_list)
         if tf.executing_eagerly():
-            self._apply_eagerly(elements)
+            self.check_not_swapped("Averages cannot be updated")
+            self._groups_of(elements).apply_moving_average(self._current_decay())
             return None
+        if self._grouped and tf.compat.v1.executing_eagerly_outside_functions():
+            with tf.init_scope():
+                groups = self._groups_of(elements)
+            with tf.name_scope(self.name):
+                groups.apply_moving_average(self._current_decay())
+            return tf.group()
         tensors, variables = self._checked(elements)
         updates = [super().apply(tensors)] if tensors else []
         if variables:
-            self.create_averages(variables)
-            averages = [self.average(variable) for variable in variables]
+            averages = self._averages_of(variables)
             with tf.name_scope(self.name):
                 decay = self._current_decay()
             updates.append(ops.apply_moving_average(averages, variables, decay, name=self.name))
@@ -130,8 +147,7 @@ class ExponentialMovingAverage(
             # No device scope of the caller's: an average lies where its variable does, and
             # init_scope would bring the scope back within colocation.
             with tf.compat.v1.device(None), tf.init_scope():
-                create = _average_of_resource if is_resource(variable) else _average_of_reference
-                average = create(variable, self.name)
+                average = _maker_of_average(variable)(variable, self.name)
                 # A checkpoint that was restored earlier may hold its value.
                 self._handle_deferred_dependencies(f"average_{len(self._averages)}", average)
                 self._averages[variable.ref()] = average
@@ -155,11 +171,12 @@ class ExponentialMovingAverage(
         if not variables:
             message = "apply() must be called before averages can change places with variables."
             raise RuntimeError(message)
-        averages = [self.average(variable) for variable in variables]
-        operation = ops.swap_variables(averages, variables)
-        if tf.executing_eagerly():
-            self._is_swapped = not self._is_swapped
-        return operation
+        if not tf.executing_eagerly():
+            averages = [self.average(variable) for variable in variables]
+            return ops.swap_variables(averages, variables)
+        self._groups_of(variables).swap_variables()
+        self._is_swapped = not self._is_swapped
+        return None
 
     def swapped(
         self, session: tf.compat.v1.Session | None = None
@@ -181,7 +198,7 @@ class ExponentialMovingAverage(
         """
         if tf.executing_eagerly():
             return self._swapped_eagerly()
-        key = (id(tf.compat.v1.get_default_graph()), len(self._averages))
+        key = (tf.compat.v1.get_default_graph(), len(self._averages))
         if key not in self._swap_ops:
             self._swap_ops[key] = self.swap()
         return self._swapped_in_session(self._swap_ops[key], session)
@@ -268,21 +285,20 @@ class ExponentialMovingAverage(
         count = tf.cast(_read(self._num_updates), tf.float32)
         return tf.minimum(tf.cast(_read(self._decay), tf.float32), (1.0 + count) / (10.0 + count))
 
-    def _apply_eagerly(self, elements: list[Any]) -> None:
-        self.check_not_swapped("Averages cannot be updated")
-        self._group_of(elements).apply_moving_average(self._current_decay())
-
-    def _group_of(self, elements: list[Any]) -> ops.EagerGroups:
-        """The group bound to just these elements; a step is cheap because it finds it here."""
-        for bound, group in self._groups:
-            if len(bound) == len(elements) and all(map(operator.is_, bound, elements)):
-                return group
-        _, variables = self._checked(elements)
+    def _averages_of(self, variables: list[tf.Variable]) -> list[tf.Variable]:
+        """The average of each variable, made if need be."""
         self.create_averages(variables)
-        averages = [self.average(variable) for variable in variables]
-        group = ops.EagerGroups(averages, variables)
-        self._groups.append((elements, group))
-        return group
+        return [self.average(variable) for variable in variables]
+
+    def _groups_of(self, elements: list[Any]) -> ops.PairGroups:
+        """The groups bound to just these elements; a step is cheap because it finds them here."""
+        for bound, groups in self._groups[::-1]:
+            if len(bound) == len(elements) and all(map(operator.is_, bound, elements)):
+                return groups
+        _, variables = self._checked(elements)
+        groups = ops.PairGroups(self._averages_of(variables), variables)
+        self._groups = [*self._groups, (elements, groups)][-_GROUPS_KEPT:]
+        return groups
 
 
 def _run_without_hooks(session: Any, operation: tf.Operation) -> None:
@@ -310,6 +326,26 @@ def _create_average(variable: tf.Variable, initial_value: tf.Tensor, name: str) 
     return slot_creator.create_slot(
         variable, initial_value, name, colocate_with_primary=True, copy_xla_sharding=True
     )
+
+
+def _maker_of_average(variable: tf.Variable) -> Callable[[tf.Variable, str], tf.Variable]:
+    if not is_resource(variable):
+        return _average_of_reference
+    at_once = tf.executing_eagerly() and not tf.distribute.has_strategy()
+    return _average_at_once if at_once and variable.is_initialized() else _average_of_resource
+
+
+def _average_at_once(variable: tf.Variable, name: str) -> tf.Variable:
+    """An average in eager mode, past the creators of variables.
+
+    With them, a tf.function would find that it makes variables, and trace itself once more.
+    """
+    with tf.device(variable.device), tf.name_scope(""):
+        return ResourceVariable(
+            variable.read_value(),
+            trainable=False,
+            name=f"{variable._shared_name}/{name}",  # noqa: SLF001 - the name without ":0".
+        )
 
 
 def _average_of_resource(variable: tf.Variable, name: str) -> tf.Variable:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from tf_mavg import ops
 from tf_mavg._keras_support import (
     Wrapped,
     average_dtype,
@@ -17,6 +16,7 @@ from tf_mavg._keras_support import (
     skips_steps,
     value_of,
 )
+from tf_mavg._pairs import check_decay
 from tf_mavg._weight_averages import WeightAverages
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class MovingAverage(keras.optimizers.Optimizer):  # type: ignore[misc]
           TypeError: If `optimizer` is no Keras 3 optimizer.
           ValueError: If another argument is none of the values above.
         """
-        ops.check_decay(average_decay)
+        check_decay(average_decay)
         check_choice("num_updates", num_updates, (None, WARM_UP))
         check_choice("average_dtype", average_dtype, (None, "float32", "same"))
         inner = keras.optimizers.get(optimizer)

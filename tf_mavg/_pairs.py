@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
@@ -66,6 +68,19 @@ class PairBucket:
         return [_op_input(pair.second) for pair in self.pairs]
 
     @property
+    def names(self) -> tuple[list[str], list[str]] | None:
+        """By which names an op in a Session finds the resources of each side, without an input.
+
+        None for reference variables, in eager mode and in functions, and for resources that their
+        name and device do not tell.
+        """
+        if not self.is_resource or tf.compat.v1.get_default_graph().building_function:
+            return None
+        first = [_resource_name(pair.first) for pair in self.pairs]
+        second = [_resource_name(pair.second) for pair in self.pairs]
+        return (first, second) if all(first) and all(second) else None
+
+    @property
     def first_dtype(self) -> tf.DType:
         """Dtype of the first variable of each pair."""
         return base_dtype(self.pairs[0].first)
@@ -86,6 +101,16 @@ class PairBucket:
 
 def _op_input(variable: tf.Variable) -> tf.Tensor:
     return variable.handle if is_resource(variable) else variable._ref()  # noqa: SLF001 - no public way to the reference.
+
+
+def _resource_name(variable: tf.Variable) -> str:
+    """The name of a variable in its device's default container; empty if it has none."""
+    if not tf.is_symbolic_tensor(variable.handle):
+        return ""
+    op = variable.handle.op
+    if op.type != "VarHandleOp" or op.get_attr("container"):
+        return ""
+    return op.get_attr("shared_name").decode()  # type: ignore[no-any-return]
 
 
 def make_pairs(
@@ -219,3 +244,11 @@ def emit(pairs: list[Pair], make_op: Callable[[PairBucket], Any], name: str) -> 
             with bucket.colocated():
                 operations.append(make_op(bucket))
         return None if tf.executing_eagerly() else tf.group(*operations, name=scope)
+
+
+def check_decay(decay: object) -> None:
+    """Raises ValueError if `decay` is a number of the host's and not in [0, 1]; NaN is not."""
+    known = isinstance(decay, numbers.Real | np.number)
+    if known and not 0 <= decay <= 1:  # type: ignore[operator]
+        message = f"`decay` must be in [0, 1]. Received: decay={decay}."
+        raise ValueError(message)

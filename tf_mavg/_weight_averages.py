@@ -36,7 +36,7 @@ class WeightAverages:
         self._exchanged = [pair for pair, same in zip(pairs, alike, strict=True) if same]
         self._rounded = [pair for pair, same in zip(pairs, alike, strict=True) if not same]
         self._held: list[tf.Tensor] = []
-        self._group: ops.EagerGroups | None = None
+        self._group: ops.PairGroups | None = None
         self._is_swapped = False
         self._saves_swapped = False
         with tf.init_scope():
@@ -62,7 +62,7 @@ class WeightAverages:
             ops.apply_moving_average(self._averages, self._weights, decay)
             return
         if self._group is None:
-            self._group = ops.EagerGroups(self._averages, self._weights)
+            self._group = ops.PairGroups(self._averages, self._weights)
         self._group.apply_moving_average(decay)
 
     def check_not_swapped(self, what: str) -> list[tf.Operation]:

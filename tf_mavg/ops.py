@@ -1,22 +1,20 @@
 """The fused ops on lists of variables: one op a device and pair of dtypes, however long the lists.
 
-This is the lowest layer of the package. It checks what the host knows, divides the pairs, and emits
-the native ops; it keeps no state but the groups that its caller holds.
+They check what the host knows, divide the pairs, and emit the native ops; they keep no state.
 """
 
 from __future__ import annotations
 
-import numbers
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tensorflow as tf
 
 from tf_mavg._autograph import unconverted
+from tf_mavg._groups import PairGroups
 from tf_mavg._library import OPS
 from tf_mavg._pairs import (
     PairBucket,
-    buckets,
+    check_decay,
     check_swap_dtypes,
     check_update_dtypes,
     emit,
@@ -26,7 +24,7 @@ from tf_mavg._pairs import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["apply_moving_average", "swap_variables"]
+__all__ = ["PairGroups", "apply_moving_average", "swap_variables"]
 
 
 @unconverted
@@ -69,6 +67,15 @@ def apply_moving_average(
 
     def make_op(bucket: PairBucket) -> Any:
         rate = tf.convert_to_tensor(decay, tf.float32, name="decay")
+        names = bucket.names
+        if names:
+            group = OPS.named_variable_pair_group(
+                averages=names[0],
+                variables=names[1],
+                T=bucket.second_dtype,
+                Tavg=bucket.first_dtype,
+            )
+            return OPS.group_apply_moving_average(group=group, decay=rate)
         if bucket.is_resource:
             return OPS.resource_apply_moving_average(
                 averages=bucket.first,
@@ -123,40 +130,3 @@ def swap_variables(
         return OPS.swap_variables(first=bucket.first, second=bucket.second, copy=copy)
 
     return emit(pairs, make_op, name or "SwapVariables")
-
-
-class EagerGroups:
-    """Pairs of resource variables bound once, so that an eager step costs one handle a device.
-
-    It keeps the variables alive. Eager execution only: inside a tf.function the runtime would not
-    see which variables a group touches.
-    """
-
-    def __init__(self, averages: Iterable[tf.Variable], variables: Iterable[tf.Variable]) -> None:
-        """Binds each average to its variable; arguments and errors as `apply_moving_average`."""
-        pairs = make_pairs(averages, variables, ("averages", "variables"))
-        check_update_dtypes(pairs)
-        self._groups = []
-        for bucket in buckets(pairs):
-            with bucket.colocated():
-                group = OPS.variable_pair_group(
-                    averages=bucket.first,
-                    variables=bucket.second,
-                    T=bucket.second_dtype,
-                    Tavg=bucket.first_dtype,
-                )
-            self._groups.append(group)
-
-    def apply_moving_average(self, decay: float | tf.Tensor | tf.Variable) -> None:
-        """`apply_moving_average` on the bound pairs."""
-        check_decay(decay)
-        for group in self._groups:  # The runtime places each op where its group is.
-            OPS.group_apply_moving_average(group=group, decay=decay)
-
-
-def check_decay(decay: object) -> None:
-    """Raises ValueError if `decay` is a number of the host's and not in [0, 1]; NaN is not."""
-    known = isinstance(decay, numbers.Real | np.number)
-    if known and not 0 <= decay <= 1:  # type: ignore[operator]
-        message = f"`decay` must be in [0, 1]. Received: decay={decay}."
-        raise ValueError(message)

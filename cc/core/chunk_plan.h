@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "cc/core/chunk_map.h"
@@ -21,11 +22,13 @@ inline constexpr int64_t kCpuChunkElements = 8192;
 class ChunkPlan {
  public:
   // Elements of each pair; chunk_elements > 0.
-  ChunkPlan(const std::vector<int64_t>& elements, int64_t chunk_elements)
-      : chunk_elements_(chunk_elements), elements_(elements), first_chunk_(elements.size() + 1) {
-    for (size_t i = 0; i < elements.size(); ++i) {
-      first_chunk_[i + 1] = first_chunk_[i] + ChunksOf(elements[i], chunk_elements);
-      total_elements_ += elements[i];
+  ChunkPlan(std::vector<int64_t> elements, int64_t chunk_elements)
+      : chunk_elements_(chunk_elements),
+        elements_(std::move(elements)),
+        first_chunk_(elements_.size() + 1) {
+    for (size_t i = 0; i < elements_.size(); ++i) {
+      first_chunk_[i + 1] = first_chunk_[i] + ChunksOf(elements_[i], chunk_elements_);
+      total_elements_ += elements_[i];
     }
   }
 

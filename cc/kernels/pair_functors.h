@@ -14,10 +14,12 @@
 #include "cc/core/pair_buffers.h"
 #include "cc/core/pair_type.h"
 #include "tensorflow/core/framework/op_kernel.h"
+#include "unsupported/Eigen/CXX11/Tensor"
 
 namespace tf_mavg {
 
-// Stands for a GPU where the functors are specialised. Eigen's type of that role needs CUDA.
+// What the functors are specialised for. Eigen's type in the role of a GPU needs CUDA.
+using CpuDevice = Eigen::ThreadPoolDevice;
 struct GpuDevice;
 
 // first (the average) -= (first - second) * (1 - decay). `decay` is a float32 scalar that lies in

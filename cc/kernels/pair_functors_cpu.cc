@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cc/core/average_formula.h"
@@ -11,12 +11,10 @@
 #include "cc/core/cpu_kernels.h"
 #include "cc/kernels/pair_functors.h"
 #include "tensorflow/core/util/work_sharder.h"
-#include "unsupported/Eigen/CXX11/Tensor"
 
 namespace tf_mavg {
 namespace {
 
-using CpuDevice = Eigen::ThreadPoolDevice;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
 
@@ -32,7 +30,7 @@ void ForEachChunk(OpKernelContext* ctx, const std::vector<PairBuffers>& pairs,
   std::vector<int64_t> elements(pairs.size());
   std::transform(pairs.begin(), pairs.end(), elements.begin(),
                  [](const PairBuffers& pair) { return pair.elements; });
-  const ChunkPlan plan(elements, chunk_elements);
+  const ChunkPlan plan(std::move(elements), chunk_elements);
   if (plan.chunks() == 0) return;
   const double elements_a_chunk = static_cast<double>(plan.total_elements()) / plan.chunks();
   const auto cycles_a_chunk = std::max<int64_t>(

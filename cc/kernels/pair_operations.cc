@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "cc/kernels/pair_functors.h"
 #include "tensorflow/core/framework/types.h"
-#include "unsupported/Eigen/CXX11/Tensor"
 
 namespace tf_mavg {
 namespace {
@@ -50,13 +49,13 @@ absl::Status FindPairType(absl::string_view op, const UpdateSides& sides, PairTy
 
 // A variable that is written in place and whose buffer somebody else holds must be copied first,
 // unless its readers copy.
-bool WriteNeedsCopy(const PairedVariable& written) {
+bool WriteNeedsCopy(const LockedVariable& written) {
   return !written.copy_on_read() && written.HasReaders();
 }
 
 // A variable whose readers copy is written without a look at who holds its buffer, so the one that
 // it receives in an exchange must be its own.
-bool ExchangeNeedsCopy(const PairedVariable& giver, const PairedVariable& receiver) {
+bool ExchangeNeedsCopy(const LockedVariable& giver, const LockedVariable& receiver) {
   return receiver.copy_on_read() && giver.HasReaders();
 }
 
@@ -67,12 +66,12 @@ class BufferCopies {
  public:
   explicit BufferCopies(OpKernelContext* ctx) : ctx_(ctx) {}
 
-  absl::Status Make(PairedVariable* variable) {
+  absl::Status Make(const LockedVariable& variable) {
     // As TensorFlow allocates variables: a network card or a GPU may read them.
     tensorflow::AllocatorAttributes attributes;
     attributes.set_gpu_compatible(true);
     attributes.set_nic_compatible(true);
-    const Tensor& from = variable->tensor();
+    const Tensor& from = variable.tensor();
     Tensor to;
     TF_RETURN_IF_ERROR(ctx_->allocate_temp(from.dtype(), from.shape(), &to, attributes));
     TF_RETURN_IF_ERROR(CopyTensor<Device>()(ctx_, from, &to));
@@ -81,15 +80,15 @@ class BufferCopies {
   }
 
   void PutInPlace() {
-    for (auto& [variable, copy] : copies_) variable->Replace(ctx_, copy);
+    for (auto& [variable, copy] : copies_) variable.Replace(copy);
   }
 
  private:
   OpKernelContext* const ctx_;
-  std::vector<std::pair<PairedVariable*, Tensor>> copies_;
+  std::vector<std::pair<LockedVariable, Tensor>> copies_;
 };
 
-std::vector<PairBuffers> BuffersOf(const LockedPairs& pairs) {
+std::vector<PairBuffers> BuffersOf(LockedPairs& pairs) {
   std::vector<PairBuffers> buffers(pairs.size());
   for (int i = 0; i < pairs.size(); ++i) {
     const Tensor& first = pairs.first(i).tensor();
@@ -99,29 +98,29 @@ std::vector<PairBuffers> BuffersOf(const LockedPairs& pairs) {
 }
 
 template <typename Device>
-absl::Status ExchangeBuffers(const LockedPairs& pairs) {
+absl::Status ExchangeBuffers(LockedPairs& pairs) {
   BufferCopies<Device> copies(pairs.ctx());
   for (int i = 0; i < pairs.size(); ++i) {
-    PairedVariable& first = pairs.first(i);
-    PairedVariable& second = pairs.second(i);
-    if (ExchangeNeedsCopy(first, second)) TF_RETURN_IF_ERROR(copies.Make(&first));
-    if (ExchangeNeedsCopy(second, first)) TF_RETURN_IF_ERROR(copies.Make(&second));
+    const LockedVariable first = pairs.first(i);
+    const LockedVariable second = pairs.second(i);
+    if (ExchangeNeedsCopy(first, second)) TF_RETURN_IF_ERROR(copies.Make(first));
+    if (ExchangeNeedsCopy(second, first)) TF_RETURN_IF_ERROR(copies.Make(second));
   }
   copies.PutInPlace();
   for (int i = 0; i < pairs.size(); ++i) {
     const Tensor held = pairs.first(i).tensor();
-    pairs.first(i).Replace(pairs.ctx(), pairs.second(i).tensor());
-    pairs.second(i).Replace(pairs.ctx(), held);
+    pairs.first(i).Replace(pairs.second(i).tensor());
+    pairs.second(i).Replace(held);
   }
   return absl::OkStatus();
 }
 
 template <typename Device>
-absl::Status ExchangeContents(const LockedPairs& pairs, DataType dtype) {
+absl::Status ExchangeContents(LockedPairs& pairs, DataType dtype) {
   BufferCopies<Device> copies(pairs.ctx());
   for (int i = 0; i < pairs.size(); ++i) {
-    if (WriteNeedsCopy(pairs.first(i))) TF_RETURN_IF_ERROR(copies.Make(&pairs.first(i)));
-    if (WriteNeedsCopy(pairs.second(i))) TF_RETURN_IF_ERROR(copies.Make(&pairs.second(i)));
+    if (WriteNeedsCopy(pairs.first(i))) TF_RETURN_IF_ERROR(copies.Make(pairs.first(i)));
+    if (WriteNeedsCopy(pairs.second(i))) TF_RETURN_IF_ERROR(copies.Make(pairs.second(i)));
   }
   copies.PutInPlace();
   return SwapContents<Device>()(pairs.ctx(), tensorflow::DataTypeSize(dtype), BuffersOf(pairs));
@@ -136,8 +135,15 @@ absl::Status UpdateSides::FromAttributes(tensorflow::OpKernelConstruction* ctx,
   return FindPairType(ctx->def().op(), *sides, &sides->type);
 }
 
+absl::Status SwapModeFromAttribute(tensorflow::OpKernelConstruction* ctx, SwapMode* mode) {
+  bool copy;
+  TF_RETURN_IF_ERROR(ctx->GetAttr("copy", &copy));
+  *mode = copy ? SwapMode::kCopy : SwapMode::kExchange;
+  return absl::OkStatus();
+}
+
 template <typename Device>
-absl::Status UpdatePairs(OpKernelContext* ctx, const UpdateSides& sides, VariablePairs* pairs,
+absl::Status UpdatePairs(OpKernelContext* ctx, const UpdateSides& sides, const VariablePairs& pairs,
                          const Tensor& decay) {
   // Shape functions do not see what eager execution and placeholders bring.
   if (decay.dims() != 0) {
@@ -145,11 +151,11 @@ absl::Status UpdatePairs(OpKernelContext* ctx, const UpdateSides& sides, Variabl
                                                    ": decay must be a scalar. Received: shape ",
                                                    decay.shape().DebugString(), "."));
   }
-  const LockedPairs locked(ctx, pairs, LockedPairs::Second::kRead);
+  LockedPairs locked(ctx, pairs, LockedPairs::Second::kRead);
   TF_RETURN_IF_ERROR(locked.Validate(sides.averages, sides.variables));
   BufferCopies<Device> copies(ctx);
   for (int i = 0; i < locked.size(); ++i) {
-    if (WriteNeedsCopy(locked.first(i))) TF_RETURN_IF_ERROR(copies.Make(&locked.first(i)));
+    if (WriteNeedsCopy(locked.first(i))) TF_RETURN_IF_ERROR(copies.Make(locked.first(i)));
   }
   copies.PutInPlace();
   return UpdateAverages<Device>()(ctx, sides.type, BuffersOf(locked), decay);
@@ -157,28 +163,28 @@ absl::Status UpdatePairs(OpKernelContext* ctx, const UpdateSides& sides, Variabl
 
 template <typename Device>
 absl::Status SwapPairs(OpKernelContext* ctx, const Side& first, const Side& second,
-                       VariablePairs* pairs, SwapMode mode) {
+                       const VariablePairs& pairs, SwapMode mode) {
   if (first.dtype != second.dtype) {
     return absl::InvalidArgumentError(absl::StrCat(
         ctx->op_kernel().type_string_view(), ": the variables of a pair must have one dtype to ",
         "change places. Received: ", first.role, "s of ", DataTypeString(first.dtype), " and ",
         second.role, "s of ", DataTypeString(second.dtype), "."));
   }
-  const LockedPairs locked(ctx, pairs, LockedPairs::Second::kWrite);
+  LockedPairs locked(ctx, pairs, LockedPairs::Second::kWrite);
   TF_RETURN_IF_ERROR(locked.Validate(first, second));
   return mode == SwapMode::kExchange ? ExchangeBuffers<Device>(locked)
                                      : ExchangeContents<Device>(locked, first.dtype);
 }
 
-template absl::Status UpdatePairs<Eigen::ThreadPoolDevice>(OpKernelContext*, const UpdateSides&,
-                                                           VariablePairs*, const Tensor&);
-template absl::Status SwapPairs<Eigen::ThreadPoolDevice>(OpKernelContext*, const Side&, const Side&,
-                                                         VariablePairs*, SwapMode);
+template absl::Status UpdatePairs<CpuDevice>(OpKernelContext*, const UpdateSides&,
+                                             const VariablePairs&, const Tensor&);
+template absl::Status SwapPairs<CpuDevice>(OpKernelContext*, const Side&, const Side&,
+                                           const VariablePairs&, SwapMode);
 #if TF_MAVG_GPU
-template absl::Status UpdatePairs<GpuDevice>(OpKernelContext*, const UpdateSides&, VariablePairs*,
-                                             const Tensor&);
+template absl::Status UpdatePairs<GpuDevice>(OpKernelContext*, const UpdateSides&,
+                                             const VariablePairs&, const Tensor&);
 template absl::Status SwapPairs<GpuDevice>(OpKernelContext*, const Side&, const Side&,
-                                           VariablePairs*, SwapMode);
+                                           const VariablePairs&, SwapMode);
 #endif
 
 }  // namespace tf_mavg

@@ -28,15 +28,18 @@ enum class SwapMode {
   kCopy,      // The bytes change places: every buffer stays with its variable.
 };
 
+// Reads the attribute `copy`.
+absl::Status SwapModeFromAttribute(tensorflow::OpKernelConstruction* ctx, SwapMode* mode);
+
 // Enqueues, or on the CPU does, the update of all pairs.
 template <typename Device>
 absl::Status UpdatePairs(tensorflow::OpKernelContext* ctx, const UpdateSides& sides,
-                         VariablePairs* pairs, const tensorflow::Tensor& decay);
+                         const VariablePairs& pairs, const tensorflow::Tensor& decay);
 
 // Exchanges the values of all pairs; the two sides must be of one dtype.
 template <typename Device>
 absl::Status SwapPairs(tensorflow::OpKernelContext* ctx, const Side& first, const Side& second,
-                       VariablePairs* pairs, SwapMode mode);
+                       const VariablePairs& pairs, SwapMode mode);
 
 }  // namespace tf_mavg
 

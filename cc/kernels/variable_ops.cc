@@ -4,12 +4,10 @@
 #include "cc/kernels/pair_operations.h"
 #include "cc/kernels/variable_pairs.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "unsupported/Eigen/CXX11/Tensor"
 
 namespace tf_mavg {
 namespace {
 
-using CpuDevice = Eigen::ThreadPoolDevice;
 using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
@@ -25,7 +23,7 @@ class ApplyMovingAverageOp : public OpKernel {
     VariablePairs pairs;
     OP_REQUIRES_OK(ctx, VariablePairs::Bind(ctx, sides_.averages, sides_.variables, &pairs));
     const tensorflow::Tensor& decay = ctx->input(ctx->num_inputs() - 1);
-    OP_REQUIRES_OK(ctx, UpdatePairs<Device>(ctx, sides_, &pairs, decay));
+    OP_REQUIRES_OK(ctx, UpdatePairs<Device>(ctx, sides_, pairs, decay));
   }
 
  private:
@@ -40,15 +38,13 @@ class SwapVariablesOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("T", &dtype));
     first_ = {"first variable", dtype};
     second_ = {"second variable", dtype};
-    bool copy;
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("copy", &copy));
-    mode_ = copy ? SwapMode::kCopy : SwapMode::kExchange;
+    OP_REQUIRES_OK(ctx, SwapModeFromAttribute(ctx, &mode_));
   }
 
   void Compute(OpKernelContext* ctx) override {
     VariablePairs pairs;
     OP_REQUIRES_OK(ctx, VariablePairs::Bind(ctx, first_, second_, &pairs));
-    OP_REQUIRES_OK(ctx, SwapPairs<Device>(ctx, first_, second_, &pairs, mode_));
+    OP_REQUIRES_OK(ctx, SwapPairs<Device>(ctx, first_, second_, pairs, mode_));
   }
 
  private:

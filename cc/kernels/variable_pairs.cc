@@ -17,6 +17,7 @@ using ::tensorflow::DataTypeString;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
 using ::tensorflow::Var;
+using ::tensorflow::core::RefCountPtr;
 
 // "average 2 ('dense/kernel/ExponentialMovingAverage')"
 std::string Describe(const Side& side, int position, absl::string_view name) {
@@ -41,7 +42,7 @@ absl::Status BindSide(OpKernelContext* ctx, const Side& side, int begin, int end
       continue;
     }
     const tensorflow::ResourceHandle& handle = tensorflow::HandleFromInput(ctx, input);
-    tensorflow::core::RefCountPtr<Var> resource;
+    RefCountPtr<Var> resource;
     if (!tensorflow::LookupResource(ctx, handle, &resource).ok()) {
       return Uninitialized(ctx->op_kernel().type_string_view(),
                            Describe(side, input - begin, handle.name()));
@@ -51,8 +52,25 @@ absl::Status BindSide(OpKernelContext* ctx, const Side& side, int begin, int end
   return absl::OkStatus();
 }
 
+// Appends the resource variables of these names.
+absl::Status BindNamedSide(OpKernelContext* ctx, const Side& side,
+                           const std::vector<std::string>& names,
+                           std::vector<PairedVariable>* variables) {
+  const tensorflow::ResourceMgr& manager = *ctx->resource_manager();
+  variables->reserve(names.size());
+  for (const std::string& name : names) {
+    Var* resource;
+    if (!manager.Lookup(manager.default_container(), name, &resource).ok()) {
+      return Uninitialized(ctx->op_kernel().type_string_view(),
+                           Describe(side, static_cast<int>(variables->size()), name));
+    }
+    variables->emplace_back(RefCountPtr<Var>(resource), name);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateSide(absl::string_view op, const Side& side, int position,
-                          const PairedVariable& variable) {
+                          const LockedVariable& variable) {
   if (!variable.initialized()) {
     return Uninitialized(op, Describe(side, position, variable.name()));
   }
@@ -67,40 +85,32 @@ absl::Status ValidateSide(absl::string_view op, const Side& side, int position,
 
 }  // namespace
 
-PairedVariable::PairedVariable(tensorflow::core::RefCountPtr<Var> resource, absl::string_view name)
+PairedVariable::PairedVariable(RefCountPtr<Var> resource, absl::string_view name)
     : resource_(std::move(resource)), mu_(resource_->mu()), name_(name) {}
 
 PairedVariable::PairedVariable(int ref_input, tensorflow::mutex* mu, absl::string_view name)
     : ref_input_(ref_input), mu_(mu), name_(name) {}
 
-void PairedVariable::Load(OpKernelContext* ctx) {
-  if (resource_ == nullptr) ref_tensor_ = ctx->mutable_input(ref_input_, /*lock_held=*/true);
+bool LockedVariable::initialized() const {
+  const Var* resource = variable_->resource();
+  return (resource == nullptr || resource->is_initialized) && tensor_->IsInitialized();
 }
 
-const Tensor& PairedVariable::tensor() const {
-  return resource_ == nullptr ? ref_tensor_ : *resource_->tensor();
+bool LockedVariable::copy_on_read() const {
+  const Var* resource = variable_->resource();
+  return resource != nullptr && resource->copy_on_read_mode.load();
 }
 
-bool PairedVariable::initialized() const {
-  return (resource_ == nullptr || resource_->is_initialized) && tensor().IsInitialized();
+bool LockedVariable::HasReaders() const {
+  if (tensor_->NumElements() == 0) return false;  // Nothing that a reader could see change.
+  // A reference variable's buffer is held by the variable and by LockedPairs.
+  return variable_->resource() == nullptr ? tensor_->RefCount() != 2 : !tensor_->RefCountIsOne();
 }
 
-bool PairedVariable::copy_on_read() const {
-  return resource_ != nullptr && resource_->copy_on_read_mode.load();
-}
-
-bool PairedVariable::HasReaders() const {
-  if (tensor().NumElements() == 0) return false;  // Nothing that a reader could see change.
-  // A loaded reference variable's buffer is held by the variable and by ref_tensor_.
-  return resource_ == nullptr ? ref_tensor_.RefCount() != 2 : !resource_->tensor()->RefCountIsOne();
-}
-
-void PairedVariable::Replace(OpKernelContext* ctx, const Tensor& tensor) {
-  if (resource_ == nullptr) {
-    ref_tensor_ = tensor;
-    ctx->replace_ref_input(ref_input_, tensor, /*lock_held=*/true);
-  } else {
-    *resource_->tensor() = tensor;
+void LockedVariable::Replace(const Tensor& tensor) const {
+  *tensor_ = tensor;
+  if (variable_->resource() == nullptr) {
+    ctx_->replace_ref_input(variable_->ref_input(), tensor, /*lock_held=*/true);
   }
 }
 
@@ -110,6 +120,16 @@ absl::Status VariablePairs::Bind(OpKernelContext* ctx, const Side& first, const 
   TF_RETURN_IF_ERROR(tensorflow::GetNodeAttr(ctx->op_kernel().def(), "N", &count));
   TF_RETURN_IF_ERROR(BindSide(ctx, first, 0, count, &pairs->first_));
   TF_RETURN_IF_ERROR(BindSide(ctx, second, count, 2 * count, &pairs->second_));
+  return pairs->OrderLocks(ctx->op_kernel().type_string_view(), first, second);
+}
+
+absl::Status VariablePairs::BindNamed(OpKernelContext* ctx, const Side& first,
+                                      const std::vector<std::string>& first_names,
+                                      const Side& second,
+                                      const std::vector<std::string>& second_names,
+                                      VariablePairs* pairs) {
+  TF_RETURN_IF_ERROR(BindNamedSide(ctx, first, first_names, &pairs->first_));
+  TF_RETURN_IF_ERROR(BindNamedSide(ctx, second, second_names, &pairs->second_));
   return pairs->OrderLocks(ctx->op_kernel().type_string_view(), first, second);
 }
 
@@ -134,21 +154,25 @@ absl::Status VariablePairs::OrderLocks(absl::string_view op, const Side& first,
       describe(twice[0]), " and as ", describe(twice[1]), "."));
 }
 
-LockedPairs::LockedPairs(OpKernelContext* ctx, VariablePairs* pairs, Second second)
+LockedPairs::LockedPairs(OpKernelContext* ctx, const VariablePairs& pairs, Second second)
     : ctx_(ctx), pairs_(pairs), second_(second) {
-  for (const VariablePairs::Lock& lock : pairs_->locks_) {
+  for (const VariablePairs::Lock& lock : pairs_.locks_) {
     if (lock.is_first || second_ == Second::kWrite) {
       lock.mu->lock();
     } else {
       lock.mu->lock_shared();
     }
   }
-  for (PairedVariable& variable : pairs_->first_) variable.Load(ctx);
-  for (PairedVariable& variable : pairs_->second_) variable.Load(ctx);
+  if (pairs_.size() > 0 && pairs_.first(0).resource() == nullptr) {
+    ref_tensors_.reserve(2 * pairs_.size());
+    for (int input = 0; input < 2 * pairs_.size(); ++input) {
+      ref_tensors_.push_back(ctx->mutable_input(input, /*lock_held=*/true));
+    }
+  }
 }
 
 LockedPairs::~LockedPairs() {
-  for (auto lock = pairs_->locks_.rbegin(); lock != pairs_->locks_.rend(); ++lock) {
+  for (auto lock = pairs_.locks_.rbegin(); lock != pairs_.locks_.rend(); ++lock) {
     if (lock->is_first || second_ == Second::kWrite) {
       lock->mu->unlock();
     } else {
@@ -157,18 +181,26 @@ LockedPairs::~LockedPairs() {
   }
 }
 
-absl::Status LockedPairs::Validate(const Side& first_side, const Side& second_side) const {
+LockedVariable LockedPairs::Locked(const PairedVariable& variable) {
+  return {ctx_, &variable,
+          variable.resource() == nullptr ? &ref_tensors_[variable.ref_input()]
+                                         : variable.resource()->tensor()};
+}
+
+absl::Status LockedPairs::Validate(const Side& first_side, const Side& second_side) {
   const absl::string_view op = ctx_->op_kernel().type_string_view();
   for (int i = 0; i < size(); ++i) {
-    TF_RETURN_IF_ERROR(ValidateSide(op, first_side, i, first(i)));
-    TF_RETURN_IF_ERROR(ValidateSide(op, second_side, i, second(i)));
-    const auto& expected = second(i).tensor().shape();
-    const auto& received = first(i).tensor().shape();
+    const LockedVariable first_variable = first(i);
+    const LockedVariable second_variable = second(i);
+    TF_RETURN_IF_ERROR(ValidateSide(op, first_side, i, first_variable));
+    TF_RETURN_IF_ERROR(ValidateSide(op, second_side, i, second_variable));
+    const auto& expected = second_variable.tensor().shape();
+    const auto& received = first_variable.tensor().shape();
     if (received != expected) {
       return absl::InvalidArgumentError(
-          absl::StrCat(op, ": ", Describe(first_side, i, first(i).name()),
-                       " must have the shape of ", Describe(second_side, i, second(i).name()), ", ",
-                       expected.DebugString(), ". Received: ", received.DebugString(), "."));
+          absl::StrCat(op, ": ", Describe(first_side, i, first_variable.name()),
+                       " must have the shape of ", Describe(second_side, i, second_variable.name()),
+                       ", ", expected.DebugString(), ". Received: ", received.DebugString(), "."));
     }
   }
   return absl::OkStatus();

@@ -1,8 +1,8 @@
 // The ops of tf_mavg as TensorFlow sees them: names, attributes, shape functions.
 //
 // TensorFlow's own naming: ApplyX takes reference variables, ResourceApplyX resource variables. A
-// group is a resource made once from pairs of resource variables; the ops on it do what the
-// per-variable ops do, but hand the runtime one tensor a step instead of two a pair.
+// group is a resource made from pairs of resource variables; the ops on it do what the per-variable
+// ops do, but hand the runtime one tensor a step instead of two a pair.
 //
 // The ops on reference variables allow uninitialised input only so that their kernels, not the
 // executor, report it: with the op, the variable and its position.
@@ -114,6 +114,16 @@ REGISTER_OP("VariablePairGroup")
     .SetIsStateful()
     .SetShapeFn(GroupShape)
     .Doc("Binds N pairs to one resource, which keeps the variables alive as long as it lives.");
+
+REGISTER_OP("NamedVariablePairGroup")
+    .Output("group: resource")
+    .Attr("averages: list(string) >= 1")
+    .Attr("variables: list(string) >= 1")
+    .Attr("T: {half, bfloat16, float, double}")
+    .Attr("Tavg: {half, bfloat16, float, double}")
+    .SetIsStateful()
+    .SetShapeFn(tensorflow::shape_inference::ScalarShape)
+    .Doc("VariablePairGroup of the variables with these names in the device's default container.");
 
 REGISTER_OP("GroupApplyMovingAverage")
     .Input("group: resource")
