@@ -155,6 +155,17 @@ def test_what_a_session_fetched_does_not_change(kind):
         assert (world.read(a)[0] == 2).all()
 
 
+def test_what_a_reader_of_a_reference_variable_holds_does_not_change():
+    with worlds.enter("session, reference variables") as world:
+        a, v = world.variables([np.ones(1000, FLOAT32), np.full(1000, 3, FLOAT32)])
+        held = tf.identity(a)
+        with tf.control_dependencies([held]):
+            update = ops.apply_moving_average([a], [v], 0.5)
+        with tf.control_dependencies([update]):
+            later = held + 0.0
+        assert (world.session.run(later) == 1).all()
+
+
 @pytest.mark.cpu  # Looks at addresses on the host.
 def test_without_a_reader_an_average_is_written_where_it_is():
     variable, average = tf.Variable(tf.ones(1000)), tf.Variable(tf.zeros(1000))

@@ -4,6 +4,7 @@ import gc
 import re
 import weakref
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -148,6 +149,28 @@ def test_num_updates_and_decay_are_read_at_every_step():
         step.assign(0)  # (1 + 0) / (10 + 0)
         run()
         np.testing.assert_allclose(averages.average(variable).numpy(), [1 - 0.375 * 0.1], 1e-6)
+
+
+@pytest.mark.parametrize("num_updates", [None, 10**6])
+def test_a_decay_of_another_dtype_is_taken_in_float32(num_updates):
+    variable, decay = tf.Variable([0.0]), tf.Variable(0.5, dtype=tf.float64)
+    averages = tf_mavg.ExponentialMovingAverage(decay, num_updates)
+    averages.apply([variable])
+    variable.assign([1.0])
+    averages.apply([variable])
+    assert averages.average(variable).numpy() == [0.5]
+
+
+def test_variables_of_keras_stand_for_those_of_tensorflow():
+    layer = keras.layers.Dense(2)
+    layer.build([None, 3])
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages.apply(layer.trainable_variables)
+    layer.bias.assign([1.0, 1.0])
+    averages.apply(layer.trainable_variables)
+    assert averages.average(layer.bias).numpy().tolist() == [0.5, 0.5]
+    with averages.swapped():
+        assert layer.bias.numpy().tolist() == [0.5, 0.5]
 
 
 def test_names_and_collections_are_tensorflows():
@@ -302,6 +325,46 @@ def test_swapped_in_a_graph_needs_a_session():
         averages.apply([tf1.get_variable("v", [2])])
         with pytest.raises(RuntimeError, match="needs a Session"), averages.swapped():
             pass
+
+
+def test_swapped_runs_in_the_session_that_it_is_given():
+    with tf.Graph().as_default(), tf1.Session() as given, tf1.Session() as default:
+        variable, value = tf1.get_variable("v", [2]), tf1.placeholder(tf.float32, [2])
+        averages = tf_mavg.ExponentialMovingAverage(0.5)
+        averages.apply([variable])
+        initialize, change = tf1.global_variables_initializer(), tf1.assign(variable, value)
+        for session in (given, default):
+            session.run(initialize)
+            session.run(change, {value: [7.0, 7.0]})
+        with averages.swapped(given):
+            assert given.run(variable).tolist() != [7, 7]
+            assert default.run(variable).tolist() == [7, 7]
+
+
+def test_swapped_takes_in_averages_made_since_it_was_last_called():
+    with tf.Graph().as_default(), tf1.Session() as session:
+        a, b = (tf1.get_variable(n, [], initializer=tf1.zeros_initializer()) for n in "ab")
+        averages = tf_mavg.ExponentialMovingAverage(0.5)
+        averages.apply([a])
+        averages.swapped()
+        averages.apply([b])
+        session.run(tf1.global_variables_initializer())
+        session.run([tf1.assign(a, 1.0), tf1.assign(b, 1.0)])
+        with averages.swapped():
+            assert session.run([a, b]) == [0, 0]
+
+
+@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+def test_an_average_is_initialized_beside_its_variable(use_resource):
+    with tf.Graph().as_default() as graph:
+        with tf.device("/cpu:1"):
+            variable = tf1.get_variable("v", [2], use_resource=use_resource)
+        before = set(graph.get_operations())
+        with tf.device("/cpu:0"):
+            tf_mavg.ExponentialMovingAverage(0.5).create_averages([variable])
+        made = set(graph.get_operations()) - before
+        deciding = {"IsVariableInitialized", "VarIsInitializedOp", "RefSwitch", "Merge", "If"}
+        assert {op.device for op in made if op.type in deciding} == {"/device:CPU:1"}
 
 
 def test_swap_before_apply():

@@ -221,3 +221,13 @@ def test_a_distributed_variable_is_refused():
         variable = tf.Variable(1.0, name="mirrored")
     with pytest.raises(TypeError, match=r"must be a variable of one device\. Received: 'mirrored"):
         ops.apply_moving_average([tf.Variable(0.0)], [variable], 0.9)
+
+
+def test_a_graph_whose_shapes_do_not_fit_is_refused_when_it_is_made():
+    with tf.Graph().as_default():
+        a, b = (
+            tf.compat.v1.Variable(np.zeros(shape), use_resource=True) for shape in ([3], [3, 1])
+        )
+        expected = r"variables of pair 0 must have equal shapes\. Received: \[3\] and \[3,1\]\."
+        with pytest.raises(ValueError, match=expected):
+            OPS.resource_swap_variables(first=[a.handle], second=[b.handle], T=tf.float64)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 
 import tf_mavg
 from tf_mavg import _info, _native
@@ -117,6 +118,21 @@ def test_info_names_every_version():
     assert facts["GPU images"].split(", ")[0] == "sm_70"
     assert "PTX_70" in facts["GPU images"]
     assert facts["GPU driver"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ResourceApplyMovingAverage",
+        "ResourceSwapVariables",
+        "VariablePairGroup",
+        "NamedVariablePairGroup",
+        "GroupApplyMovingAverage",
+        "GroupSwapVariables",
+    ],
+)
+def test_ops_on_resources_are_stateful_so_that_none_is_pruned_or_merged(name):
+    assert op_def_registry.get(name).is_stateful
 
 
 def test_the_command_prints_the_facts():

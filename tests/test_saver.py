@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from graphs import VARIABLE_KINDS
 from oracle import assert_same_bits
+from tensorflow.python.training.saving import saveable_object_util
 
 import tf_mavg
 
@@ -214,6 +215,34 @@ def test_a_checkpoint_that_lacks_a_variable_changes_nothing(tmp_path):
         with pytest.raises(Exception, match="model/bias"):
             saver.restore(model.session, path)
         assert_values(model.session.run(tf1.global_variables()), before)
+
+
+def test_a_checkpoint_of_other_shapes_changes_nothing(tmp_path):
+    with graphs.model("resource") as model:
+        saver = model.optimizer.swapping_saver(start_missing_averages=True)
+        model.initialize()
+        other = tf1.Variable([1.0, 2.0], use_resource=True)
+        model.session.run(other.initializer)
+        saved = {v.op.name: v for v in tf1.global_variables() if v is not other}
+        del saved["model/bias/ExponentialMovingAverage"]
+        kept = tf1.train.Saver(saved | {"model/bias": other})
+        path = kept.save(model.session, str(tmp_path / "model"))
+        model.train(2)
+        before = model.session.run(tf1.global_variables())
+        expected = re.escape("'model/bias:0' with shape (4,). Received: shape (2,).")
+        with pytest.raises(ValueError, match=expected):
+            saver.restore(model.session, path)
+        assert_values(model.session.run(tf1.global_variables()), before)
+
+
+def test_only_variables_can_start_missing_averages():
+    with graphs.model("resource") as model:
+        saveables = saveable_object_util.saveable_objects_for_op(model.global_step, "step")
+        var_list = {v.op.name: v for v in (*model.variables, *model.averages)}
+        var_list["step"] = next(iter(saveables))
+        model.optimizer.swapping_saver(var_list)
+        with pytest.raises(TypeError, match="must hold variables only where missing averages"):
+            model.optimizer.swapping_saver(var_list, start_missing_averages=True)
 
 
 def test_a_checkpoint_that_does_not_exist(tmp_path):

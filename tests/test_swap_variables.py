@@ -102,6 +102,29 @@ def test_a_sparsely_read_variable_never_receives_a_buffer_that_is_held(copy, spa
     assert dense.numpy().tolist() == [[5, 5], [0, 0], [0, 0]]
 
 
+@pytest.mark.cpu  # Looks at addresses on the host.
+def test_an_exchange_with_a_sparsely_read_variable_copies_nothing_unless_a_reader_holds_it():
+    sparse, dense = tf.Variable(tf.zeros([1000, 2])), tf.Variable(tf.ones([1000, 2]))
+    sparse.scatter_nd_update([[0]], [[5.0, 5.0]])
+    before = addresses(dense)
+    for _ in range(2):
+        ops.swap_variables([sparse], [dense])
+    assert addresses(dense) == before
+
+
+def test_what_a_reader_of_a_reference_variable_holds_does_not_change():
+    with worlds.enter("session, reference variables") as world:
+        pair = world.variables([np.ones(1000, FLOAT32), np.full(1000, 3, FLOAT32)])
+        held = [tf.identity(variable) for variable in pair]
+        with tf.control_dependencies(held):
+            swap = ops.swap_variables(pair[:1], pair[1:], copy=True)
+        with tf.control_dependencies([swap]):
+            later = [value + 0.0 for value in held]
+        ones, threes = world.session.run(later)
+        assert (ones == 1).all()
+        assert (threes == 3).all()
+
+
 @pytest.mark.parametrize("kind", worlds.GRAPH_WORLDS)
 @copy
 def test_what_a_session_fetched_does_not_change(kind, copy):

@@ -15,7 +15,14 @@ from tensorflow.python.training import slot_creator
 
 from tf_mavg import ops
 from tf_mavg._autograph import unconverted
-from tf_mavg._pairs import FLOATING_DTYPES, base_dtype, check_decay, is_resource, shards
+from tf_mavg._pairs import (
+    FLOATING_DTYPES,
+    base_dtype,
+    check_decay,
+    is_resource,
+    shards,
+    tensorflow_variable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -99,9 +106,10 @@ class ExponentialMovingAverage(
         """Updates the averages of `var_list`, and makes those that do not exist yet.
 
         Args:
-          var_list: Distinct variables of bfloat16, float16, float32 or float64; by default the
-            trainable variables of the graph. A partitioned variable stands for its shards. In
-            graphs of TensorFlow 1 there may be tensors among them, whose averages start at zero.
+          var_list: Distinct variables of bfloat16, float16, float32 or float64, of TensorFlow or
+            of Keras 3; by default the trainable variables of the graph. A partitioned variable
+            stands for its shards. In graphs of TensorFlow 1 there may be tensors among them, whose
+            averages start at zero.
 
         Returns:
           The operation that updates the averages; None when executing eagerly.
@@ -131,6 +139,10 @@ class ExponentialMovingAverage(
             updates.append(ops.apply_moving_average(averages, variables, decay, name=self.name))
         return tf.group(*updates)
 
+    def average(self, var: tf.Variable) -> tf.Variable | None:
+        """The average of a variable, which may be a Keras 3 one; None if it has none."""
+        return super().average(tensorflow_variable(var))
+
     @unconverted
     def create_averages(self, variables: Iterable[tf.Variable]) -> None:
         """Makes the averages that do not exist yet, each at the value of its variable.
@@ -139,9 +151,9 @@ class ExponentialMovingAverage(
         start at the initial values.
 
         Args:
-          variables: Variables, each of one device; no partitioned ones, but their shards.
+          variables: Variables, each of one device; a partitioned one stands for its shards.
         """
-        for variable in variables:
+        for variable in shards(variables):
             if variable.ref() in self._averages:
                 continue
             # No device scope of the caller's: an average lies where its variable does, and
@@ -280,10 +292,13 @@ class ExponentialMovingAverage(
 
     def _current_decay(self) -> float | tf.Tensor:
         """The decay of this step, a float32 scalar computed as TensorFlow's class does."""
+        if self._num_updates is None and isinstance(self._decay, float):
+            return self._decay
+        decay = tf.cast(_read(self._decay), tf.float32)
         if self._num_updates is None:
-            return self._decay if isinstance(self._decay, float) else _read(self._decay)
+            return decay
         count = tf.cast(_read(self._num_updates), tf.float32)
-        return tf.minimum(tf.cast(_read(self._decay), tf.float32), (1.0 + count) / (10.0 + count))
+        return tf.minimum(decay, (1.0 + count) / (10.0 + count))
 
     def _averages_of(self, variables: list[tf.Variable]) -> list[tf.Variable]:
         """The average of each variable, made if need be."""

@@ -64,7 +64,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         self._optimizer = opt
         self._sequential_update = sequential_update
         self._averages = ExponentialMovingAverage(average_decay, num_updates=num_updates)
-        self._averaged: dict[Any, tf.Variable] = {}  # The averaged variables, by reference.
+        self._trained: dict[Any, tf.Variable] = {}  # What has an average, by reference.
 
     @property
     def averages(self) -> ExponentialMovingAverage:
@@ -108,7 +108,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         train_op = self._optimizer.apply_gradients(
             grads_and_vars, global_step=global_step, name=name
         )
-        self._averaged.update(trained)
+        self._trained.update(trained)
         after = [train_op] if self._sequential_update and train_op is not None else []
         with tf.control_dependencies(after):
             average_op = self._averages.apply(trained.values())
@@ -146,12 +146,12 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           RuntimeError: If neither `minimize` nor `apply_gradients` has been called.
           ValueError: If `var_list` has a variable but not its average, or the other way.
         """
-        if not self._averaged:
+        if not self._trained:
             message = "Must call apply_gradients or minimize before creating the swapping_saver"
             raise RuntimeError(message)
         if var_list is None:
             var_list = tf.compat.v1.global_variables()
-        pairs = [(v, self._averages.average(v)) for v in self._averaged.values()]
+        pairs = [(v, self._averages.average(v)) for v in self._trained.values()]
         return SwappingSaver(
             swapped_var_list(var_list, pairs),
             averages=self._averages,
@@ -172,7 +172,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
 
     def variables(self) -> list[tf.Variable]:
         """The state of the wrapped optimizer, then the averages."""
-        averages = [self._averages.average(v) for v in self._averaged.values()]
+        averages = [self._averages.average(v) for v in self._trained.values()]
         return [*self._optimizer.variables(), *averages]
 
     def _trackable_children(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         """Restores a slot from a tf.train.Checkpoint, and makes it if it does not exist yet."""
         if slot_name == AVERAGE_SLOT:
             self._averages.create_averages([variable])
-            self._averaged[variable.ref()] = variable
+            self._trained[variable.ref()] = variable
             slot_variable_position.restore(self._averages.average(variable))
         else:
             self._optimizer._create_or_restore_slot_variable(  # noqa: SLF001

@@ -33,9 +33,16 @@ def is_partitioned(variable: object) -> bool:
     return not isinstance(variable, tf.Variable) and hasattr(variable, "_variable_list")
 
 
+def tensorflow_variable(variable: Any) -> Any:
+    """The variable of TensorFlow that a Keras 3 variable stands for; any other one as it is."""
+    value = None if isinstance(variable, tf.Variable) else getattr(variable, "value", None)
+    return value if isinstance(value, tf.Variable) else variable
+
+
 def shards(variables: Iterable[Any]) -> list[Any]:
-    """The variables, each partitioned one replaced by its shards."""
-    return [v for item in variables for v in (list(item) if is_partitioned(item) else [item])]
+    """The variables of TensorFlow, each partitioned one replaced by its shards."""
+    items = map(tensorflow_variable, variables)
+    return [v for item in items for v in (list(item) if is_partitioned(item) else [item])]
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,18 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """As `MovingAverageOptimizer.swapping_saver`."""
+        others = [
+            saved
+            for entry in var_list.by_key.values()
+            for saved in _as_list(entry)
+            if not isinstance(saved, tf.Variable)
+        ]
+        if others and start_missing_averages:
+            message = (
+                "`var_list` must hold variables only where missing averages are to be started. "
+                f"Received: {others[0]!r}."
+            )
+            raise TypeError(message)
         self._swapped = var_list
         self._averages = averages
         self._start_missing_averages = start_missing_averages
@@ -114,6 +126,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         Raises:
           tf.errors.NotFoundError: If averages are missing and were not to be started.
           RuntimeError: If averages and variables are swapped.
+          ValueError: If the value that an average is to start from has another shape.
         """
         if self._averages.is_swapped:
             message = "A checkpoint cannot be restored while averages and variables are swapped."
@@ -152,10 +165,21 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         sources.update({key: self._swapped.weight_keys[key] for key in missing})
         # All values are read before the first is assigned: a key that is missing changes nothing.
         values = {key: reader.get_tensor(source) for key, source in sources.items()}
-        for key, saved in self._swapped.by_key.items():
-            for variable in _as_list(saved):
-                assign = variable.initializer
-                sess.run(assign, {assign.inputs[1]: _slice_of(variable, values[key])})
+        loads = [
+            (variable, _slice_of(variable, values[key]))
+            for key, saved in self._swapped.by_key.items()
+            for variable in _as_list(saved)
+        ]
+        for variable, value in loads:
+            if not variable.shape.is_compatible_with(value.shape):
+                message = (
+                    f"The checkpoint must hold {variable.name!r} with shape {variable.shape}. "
+                    f"Received: shape {value.shape}."
+                )
+                raise ValueError(message)
+        for variable, value in loads:
+            assign = variable.initializer
+            sess.run(assign, {assign.inputs[1]: value})
 
 
 def _as_list(saved: Any) -> list[Any]:
