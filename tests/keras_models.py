@@ -1,12 +1,18 @@
-"""Small Keras models and data, for tests of the Keras optimizers and callbacks."""
+"""Small Keras models and data, for tests of the optimizers and callbacks of both Keras."""
 
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
 from numpy.typing import NDArray
 
 import tf_mavg.keras
+import tf_mavg.tf_keras
 
 DECAY = 0.75
 FEATURES = 6
@@ -20,24 +26,53 @@ def data(rows: int = 64) -> tuple[NDArray, NDArray]:
     return points, points[:, :CLASSES].argmax(axis=1)
 
 
-def make(optimizer: Any, policy: str = "float32", **options: Any) -> keras.Model:
-    """A compiled model whose weights start at the same values each time."""
-    keras.utils.set_random_seed(11)
-    model = keras.Sequential(
-        [
-            keras.layers.Input((FEATURES,)),
-            keras.layers.Dense(8, activation="relu", name="hidden", dtype=policy),
-            keras.layers.Dense(CLASSES, name="output", dtype=policy),
-        ]
-    )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"], **options)
-    return model
+@dataclass(frozen=True)
+class Face:
+    """A Keras, and what tf_mavg has for it."""
+
+    keras: ModuleType
+    ours: ModuleType
+
+    def __str__(self) -> str:
+        """The Keras's name, for the names of tests."""
+        return self.keras.__name__
+
+    @property
+    def loss_scale(self) -> Any:
+        """The Keras's LossScaleOptimizer."""
+        place = self.keras.optimizers if self.keras is keras else self.keras.mixed_precision
+        return place.LossScaleOptimizer
+
+    def make(self, optimizer: Any, policy: str = "float32", **options: Any) -> Any:
+        """A compiled model whose weights start at the same values each time."""
+        layers = self.keras.layers
+        self.keras.utils.set_random_seed(11)
+        model = self.keras.Sequential(
+            [
+                layers.Input((FEATURES,)),
+                layers.Dense(8, activation="relu", name="hidden", dtype=policy),
+                layers.Dense(CLASSES, name="output", dtype=policy),
+            ]
+        )
+        loss = self.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, metrics=["accuracy"], **options)
+        return model
+
+    def wrap(self, optimizer: Any = "sgd", **options: Any) -> Any:
+        """A MovingAverage with the tests' decay."""
+        return self.ours.MovingAverage(optimizer, DECAY, **options)
+
+    def variable(self, value: Any, dtype: str = "float32", name: str | None = None) -> Any:
+        """A weight without a model."""
+        if self.keras is keras:
+            return keras.Variable(value, dtype=dtype, name=name)
+        return tf.Variable(value, dtype=dtype, name=name)
 
 
-def wrap(optimizer: Any = "sgd", **options: Any) -> tf_mavg.keras.MovingAverage:
-    """A MovingAverage with the tests' decay."""
-    return tf_mavg.keras.MovingAverage(optimizer, DECAY, **options)
+KERAS = Face(keras, tf_mavg.keras)
+TF_KERAS = Face(tf_keras, tf_mavg.tf_keras)
+faces = pytest.mark.parametrize("face", [KERAS, TF_KERAS], ids=str)
+make, wrap = KERAS.make, KERAS.wrap
 
 
 def values(variables: Any) -> list[NDArray]:
@@ -45,6 +80,6 @@ def values(variables: Any) -> list[NDArray]:
     return [np.array(v.numpy()) for v in variables]
 
 
-def averages(optimizer: tf_mavg.keras.MovingAverage, model: keras.Model) -> list[NDArray]:
+def averages(optimizer: Any, model: Any) -> list[NDArray]:
     """The values of the averages, in the order of the weights."""
     return values(optimizer.average(weight) for weight in model.trainable_variables)

@@ -61,7 +61,7 @@ def test_a_function_captures_one_handle_for_all_variables():
         averages.apply(variables)
 
     concrete = step.get_concrete_function()
-    assert len(concrete.captured_inputs) == 1
+    assert len(concrete.captured_inputs) == 2  # The other tells whether they are swapped.
     assert [op.type for op in emitted.updates(concrete.graph)] == ["GroupApplyMovingAverage"]
     for variable in variables:
         variable.assign(tf.zeros(3))

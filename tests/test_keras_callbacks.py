@@ -4,50 +4,35 @@ import os
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
-from keras_models import averages, data, make, values, wrap
+from keras_models import KERAS, TF_KERAS, averages, data, faces, make, values
 from oracle import assert_same_bits
 
-from tf_mavg.keras import AverageModelCheckpoint, EvaluateAverages
-
-# Keras reads its variables as NumPy 2 will not have it.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-jit = pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "jit_compile"])
-
-
-class Recorder(keras.callbacks.Callback):
-    """Keeps what each epoch ended with."""
-
-    def __init__(self, optimizer) -> None:
-        """Records the weights, and the averages of `optimizer`."""
-        super().__init__()
-        self.optimizer = optimizer
-        self.epochs = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Records."""
-        del epoch
-        self.epochs.append(
-            (
-                values(self.model.trainable_variables),
-                averages(self.optimizer, self.model),
-                dict(logs),
-            )
-        )
+pytestmark = [
+    # Keras reads its variables as NumPy 2 will not have it.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # tf_keras would rather not write .h5 files.
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
+]
 
 
-def fit(optimizer, callbacks, compiled=None, jit_compile=False):  # noqa: FBT002
+def fit(face, optimizer, callbacks, compiled=None, jit_compile=False):  # noqa: FBT002
+    """Fits a model; returns it, and for each epoch its weights, averages and logs at the end."""
     x, y = data()
-    model = make(compiled or optimizer, jit_compile=jit_compile)
-    recorder = Recorder(optimizer)
+    model = face.make(compiled or optimizer, jit_compile=jit_compile)
+    epochs = []
+
+    def record(_, logs):
+        weights = model.trainable_variables
+        epochs.append((values(weights), averages(optimizer, model), dict(logs)))
+
+    recorder = face.keras.callbacks.LambdaCallback(on_epoch_end=record)
     model.fit(
         x, y, batch_size=16, epochs=3, validation_data=(x, y), shuffle=False, verbose=0,
         callbacks=[*callbacks, recorder],
     )  # fmt: skip
-    return model, recorder
+    return model, epochs
 
 
 def loss_with(weights):
@@ -57,16 +42,26 @@ def loss_with(weights):
     return model.evaluate(x, y, verbose=0)[0]
 
 
-@jit
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
-def test_validation_in_fit_is_of_the_averages_and_training_is_not_disturbed(scaled, jit_compile):
-    plain_optimizer, optimizer = wrap("adam"), wrap("adam")
-    wrapper = keras.optimizers.LossScaleOptimizer if scaled else lambda inner: inner
-    plain, expected = fit(plain_optimizer, [], wrapper(plain_optimizer), jit_compile)
-    model, received = fit(optimizer, [EvaluateAverages()], wrapper(optimizer), jit_compile)
-    for (weights, average, logs), (other, _, other_logs) in zip(
-        received.epochs, expected.epochs, strict=True
-    ):
+@pytest.mark.parametrize(
+    ("face", "scaled", "jit_compile"),
+    [
+        (KERAS, False, True),
+        (KERAS, True, True),
+        (KERAS, False, False),
+        (TF_KERAS, False, False),
+        (TF_KERAS, True, False),
+    ],
+    ids=str,
+)
+def test_validation_in_fit_is_of_the_averages_and_training_is_not_disturbed(
+    face, scaled, jit_compile
+):
+    plain_optimizer, optimizer = face.wrap("adam"), face.wrap("adam")
+    wrapper = face.loss_scale if scaled else lambda inner: inner
+    plain, expected = fit(face, plain_optimizer, [], wrapper(plain_optimizer), jit_compile)
+    evaluation = face.ours.EvaluateAverages()
+    model, received = fit(face, optimizer, [evaluation], wrapper(optimizer), jit_compile)
+    for (weights, average, logs), (other, _, other_logs) in zip(received, expected, strict=True):
         for value, same in zip(weights, other, strict=True):
             assert_same_bits(value, same)
         np.testing.assert_allclose(logs["val_loss"], loss_with(average), rtol=1e-5)
@@ -76,24 +71,27 @@ def test_validation_in_fit_is_of_the_averages_and_training_is_not_disturbed(scal
     assert "evaluate" not in vars(model)
 
 
-class Interrupt(keras.callbacks.Callback):
-    """Fails in the middle of the first validation."""
+@faces
+def test_a_failed_validation_leaves_the_weights_in_their_place(face):
+    class Interrupt(face.keras.callbacks.Callback):
+        """Fails in the middle of the first validation."""
 
-    def on_test_batch_end(self, batch, logs=None):
-        """Fails."""
-        del batch, logs
-        raise KeyboardInterrupt
+        def on_test_batch_end(self, batch, logs=None):
+            del batch, logs
+            raise KeyboardInterrupt
 
-
-def test_a_failed_validation_leaves_the_weights_in_their_place():
     x, y = data()
-    optimizer = wrap("adam")
-    model = make(optimizer)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(
-            x, y, validation_data=(x, y), verbose=0, callbacks=[EvaluateAverages(), Interrupt()]
-        )
+    optimizer = face.wrap("adam")
+    model = face.make(optimizer)
+    for _ in range(2):
+        callbacks = [face.ours.EvaluateAverages(), Interrupt()]
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=callbacks)
     assert not optimizer.is_swapped
+    # Each interrupted fit left its own behind, and not around that of the one before.
+    left = vars(model)["evaluate"]
+    inside = [cell.cell_contents for cell in left.__closure__]
+    assert left.__name__ not in [getattr(value, "__name__", None) for value in inside]
     weights, average = values(model.trainable_variables), averages(optimizer, model)
     # What the interrupted fit left behind evaluates the weights.
     loss = model.evaluate(x, y, verbose=0)[0]
@@ -104,64 +102,84 @@ def test_a_failed_validation_leaves_the_weights_in_their_place():
     np.testing.assert_allclose(history["val_loss"], [expected], rtol=1e-5)
 
 
-def test_an_evaluation_outside_fit_is_refused():
+@faces
+def test_an_evaluation_outside_fit_is_refused(face):
     x, y = data()
-    optimizer = wrap("adam")
-    model = make(optimizer)
+    optimizer = face.wrap("adam")
+    model = face.make(optimizer)
     model.fit(x, y, verbose=0)
     with pytest.raises(RuntimeError, match="serves the validation of fit; around"):
-        model.evaluate(x, y, verbose=0, callbacks=[EvaluateAverages()])
+        model.evaluate(x, y, verbose=0, callbacks=[face.ours.EvaluateAverages()])
     with optimizer.swapped():
-        model.evaluate(x, y, verbose=0, callbacks=[EvaluateAverages()])
+        model.evaluate(x, y, verbose=0, callbacks=[face.ours.EvaluateAverages()])
 
 
-def test_another_optimizer_is_refused():
+@faces
+def test_another_optimizer_is_refused(face):
     x, y = data()
-    with pytest.raises(ValueError, match="must be compiled with a MovingAverage"):
-        make("sgd").fit(x, y, verbose=0, callbacks=[EvaluateAverages()])
+    with pytest.raises(ValueError, match=rf"must be compiled with a MovingAverage of {face}\. Rec"):
+        face.make("sgd").fit(x, y, verbose=0, callbacks=[face.ours.EvaluateAverages()])
 
 
 LOAD = """
-import sys
-import keras
+import importlib, pathlib, sys
 import numpy as np
-model = keras.models.load_model(sys.argv[1])
-assert type(model.optimizer).__module__.startswith("keras"), model.optimizer
-np.savez(sys.argv[2], *[np.array(w.numpy()) for w in model.weights])
+keras = importlib.import_module(sys.argv[1])
+for path in map(pathlib.Path, sys.argv[2:]):
+    model = keras.models.load_model(path)
+    assert type(model.optimizer).__module__.startswith(("keras", "tf_keras")), model.optimizer
+    np.savez(path.with_suffix(".npz"), *[np.array(w.numpy()) for w in model.weights])
 assert not any(name.startswith("tf_mavg") for name in sys.modules)
 """
 
 
-@pytest.mark.parametrize("order", ["alone", "loss scale outside", "loss scale inside"])
-def test_the_saved_model_holds_averages_and_needs_no_tf_mavg(order, tmp_path):
-    scale = keras.optimizers.LossScaleOptimizer
-    optimizer = wrap(scale(keras.optimizers.Adam()) if "inside" in order else "adam")
-    compiled = scale(optimizer) if "outside" in order else optimizer
-    path = tmp_path / "{epoch}.keras"
-    model, recorder = fit(optimizer, [AverageModelCheckpoint(path)], compiled)
-    assert model.optimizer is compiled
+@pytest.mark.parametrize(
+    ("face", "suffixes"), [(KERAS, [".keras"]), (TF_KERAS, [".keras", ".h5", ""])], ids=str
+)
+def test_the_saved_model_holds_averages_and_needs_no_tf_mavg(face, suffixes, tmp_path):
+    expected = {}
+    for order in ("alone", "outside", "inside"):
+        adam = face.keras.optimizers.Adam()
+        optimizer = face.wrap(face.loss_scale(adam) if order == "inside" else adam)
+        compiled = face.loss_scale(optimizer) if order == "outside" else optimizer
+        checkpoints = [
+            face.ours.AverageModelCheckpoint(f"{tmp_path}/{order}_{{epoch}}_{i}{suffix}")
+            for i, suffix in enumerate(suffixes)
+        ]
+        model, epochs = fit(face, optimizer, checkpoints, compiled)
+        assert model.optimizer is compiled
+        for i, suffix in enumerate(suffixes):
+            expected[tmp_path / f"{order}_2_{i}{suffix}"] = epochs[1][1]
     subprocess.run(
-        [sys.executable, "-W", "error:Skipping", "-c", LOAD, tmp_path / "2.keras",
-         tmp_path / "weights.npz"],
+        [sys.executable, "-W", "error:Skipping", "-c", LOAD, str(face), *expected],
         check=True, cwd=tmp_path, env={**os.environ},
     )  # fmt: skip
-    with np.load(tmp_path / "weights.npz") as weights:
-        for name, expected in zip(weights.files, recorder.epochs[1][1], strict=True):
-            assert_same_bits(weights[name], expected)
+    for path, average in expected.items():
+        with np.load(path.with_suffix(".npz")) as weights:
+            for name, value in zip(weights.files, average, strict=True):
+                assert_same_bits(weights[name], value)
 
 
-def test_the_best_averages_are_kept(tmp_path):
-    optimizer = wrap(keras.optimizers.SGD(3.0))  # Diverges, so that the last is not the best.
-    checkpoint = AverageModelCheckpoint(
-        tmp_path / "best.weights.h5", save_best_only=True, save_weights_only=True
-    )
-    model, recorder = fit(optimizer, [checkpoint, EvaluateAverages()])
-    best = min(recorder.epochs, key=lambda epoch: epoch[2]["val_loss"])
+@pytest.mark.parametrize(
+    ("face", "name"),
+    [(KERAS, "best.weights.h5"), (TF_KERAS, "best.weights.h5"), (TF_KERAS, "best")],
+    ids=str,
+)
+def test_the_best_averages_are_kept(face, name, tmp_path):
+    def diverging():  # So that the last averages are not the best.
+        return face.wrap(face.keras.optimizers.SGD(10.0))
+
+    optimizer = diverging()
+    path = str(tmp_path / name)
+    checkpoint = face.ours.AverageModelCheckpoint(path, save_best_only=True, save_weights_only=True)
+    model, epochs = fit(face, optimizer, [checkpoint, face.ours.EvaluateAverages()])
+    best = min(epochs, key=lambda epoch: epoch[2]["val_loss"])
+    assert best is not epochs[-1]
     np.testing.assert_allclose(best[2]["val_loss"], loss_with(best[1]), rtol=1e-5)
-    copy = make(keras.optimizers.SGD(3.0))
-    copy.load_weights(tmp_path / "best.weights.h5")
+    copy = face.make(face.keras.optimizers.SGD(10.0))
+    copy.load_weights(path)
     for value, expected in zip(values(copy.weights), best[1], strict=True):
         assert_same_bits(value, expected)
-    plain = fit(wrap(keras.optimizers.SGD(3.0)), [])[0]
+    plain = fit(face, diverging(), [])[0]
     for value, expected in zip(values(model.weights), values(plain.weights), strict=True):
         assert_same_bits(value, expected)

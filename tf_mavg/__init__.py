@@ -22,8 +22,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `tf_mavg.keras` when it is first used: not every program uses Keras."""
-    if name == "keras":
-        return importlib.import_module("tf_mavg.keras")
+    """Imports what needs a Keras when it is first used: not every program has one."""
+    if name in {"keras", "tf_keras"}:
+        return importlib.import_module(f"tf_mavg.{name}")
     message = f"module 'tf_mavg' has no attribute {name!r}"
     raise AttributeError(message)

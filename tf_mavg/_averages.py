@@ -23,6 +23,7 @@ from tf_mavg._pairs import (
     shards,
     tensorflow_variable,
 )
+from tf_mavg._swap_state import SwapState, uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,7 @@ _GROUPS_KEPT = 8
 
 
 class ExponentialMovingAverage(
+    SwapState,
     tf.train.ExponentialMovingAverage,  # type: ignore[misc]
     tf.__internal__.tracking.Trackable,  # type: ignore[misc]
 ):
@@ -89,17 +91,7 @@ class ExponentialMovingAverage(
         self._grouped = grouped
         self._groups: list[tuple[list[Any], ops.PairGroups]] = []  # The last used is the last.
         self._swap_ops: dict[tuple[tf.Graph, int], tf.Operation] = {}
-        self._is_swapped = False
-        self._saves_swapped = False
-
-    @property
-    def is_swapped(self) -> bool:
-        """Whether averages and variables have changed places and not yet changed back.
-
-        It tells of swaps that ran in eager mode or by `swapped`, not of a swap op that a Session
-        or a tf.function ran.
-        """
-        return self._is_swapped
+        self._make_flags()
 
     @unconverted
     def apply(self, var_list: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
@@ -117,13 +109,18 @@ class ExponentialMovingAverage(
         Raises:
           TypeError: If an element is of another dtype, or a tensor in TensorFlow 2.
           ValueError: If the list is empty or names a variable twice.
-          RuntimeError: When executing eagerly while averages and variables are swapped.
+          RuntimeError: While averages and variables are swapped; inside a tf.function when it runs,
+            as tf.errors.InvalidArgumentError.
         """
         elements = list(tf.compat.v1.trainable_variables() if var_list is None else var_list)
+        guard = self.check_not_swapped("Averages cannot be updated", for_xla=not self._grouped)
         if tf.executing_eagerly():
-            self.check_not_swapped("Averages cannot be updated")
             self._groups_of(elements).apply_moving_average(self._current_decay())
             return None
+        with tf.control_dependencies(guard):
+            return self._apply_in_graph(elements)
+
+    def _apply_in_graph(self, elements: list[Any]) -> tf.Operation:
         if self._grouped and tf.compat.v1.executing_eagerly_outside_functions():
             with tf.init_scope():
                 groups = self._groups_of(elements)
@@ -178,16 +175,11 @@ class ExponentialMovingAverage(
           RuntimeError: If `apply` has not been called.
           TypeError: If an average has another dtype than its variable.
         """
-        variables = [ref.deref() for ref in self._averages]
-        variables = [v for v in variables if isinstance(v, tf.Variable)]
-        if not variables:
-            message = "apply() must be called before averages can change places with variables."
-            raise RuntimeError(message)
         if not tf.executing_eagerly():
-            averages = [self.average(variable) for variable in variables]
-            return ops.swap_variables(averages, variables)
-        self._groups_of(variables).swap_variables()
-        self._is_swapped = not self._is_swapped
+            return self._exchange()
+        with uninterrupted():
+            self._exchange()
+            self._note_swapped(value=not self._is_swapped)
         return None
 
     def swapped(
@@ -209,66 +201,43 @@ class ExponentialMovingAverage(
             is no Session to run in.
         """
         if tf.executing_eagerly():
-            return self._swapped_eagerly()
+            return self._swapped_by(self._exchange)
         key = (tf.compat.v1.get_default_graph(), len(self._averages))
         if key not in self._swap_ops:
             self._swap_ops[key] = self.swap()
         return self._swapped_in_session(self._swap_ops[key], session)
 
-    @contextlib.contextmanager
-    def swapped_for_saving(self) -> Iterator[None]:
-        """As `swapped`, but checkpoints may be saved: with averages in the place of variables."""
-        with self.swapped():
-            self._saves_swapped = True
-            try:
-                yield
-            finally:
-                self._saves_swapped = False
-
-    def check_can_save(self) -> None:
-        """Raises RuntimeError if a checkpoint would hold values in the wrong places."""
-        if not self._saves_swapped:
-            self.check_not_swapped("A checkpoint cannot be saved or restored")
-
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
-        """What tf.train.Checkpoint saves; it asks each time that it does."""
-        self.check_can_save()
+        """What is saved by object; TensorFlow asks each time that it saves or restores."""
+        if save_type == "checkpoint":
+            self.check_can_save()
         children = super()._trackable_children(save_type, **kwargs)
+        children.update(self.children_of_functions(save_type))
         for i, average in enumerate(self._averages.values()):
             children[f"average_{i}"] = average
         return children  # type: ignore[no-any-return]
 
-    @contextlib.contextmanager
-    def _swapped_eagerly(self) -> Iterator[None]:
-        self.check_not_swapped("swapped() cannot be entered")
-        self.swap()
-        try:
-            yield
-        finally:
-            self.swap()
+    def _exchange(self) -> tf.Operation | None:
+        variables = [ref.deref() for ref in self._averages]
+        variables = [v for v in variables if isinstance(v, tf.Variable)]
+        if not variables:
+            message = "apply() must be called before averages can change places with variables."
+            raise RuntimeError(message)
+        if tf.executing_eagerly():
+            self._groups_of(variables).swap_variables()
+            return None
+        return ops.swap_variables([self.average(variable) for variable in variables], variables)
 
     @contextlib.contextmanager
     def _swapped_in_session(
         self, swap: tf.Operation, session: tf.compat.v1.Session | None
     ) -> Iterator[None]:
-        self.check_not_swapped("swapped() cannot be entered")
         session = session or tf.compat.v1.get_default_session()
         if session is None:
             message = "swapped() needs a Session in graph mode: pass it or enter `with session:`."
             raise RuntimeError(message)
-        _run_without_hooks(session, swap)
-        self._is_swapped = True
-        try:
+        with self._swapped_by(lambda: _run_without_hooks(session, swap)):
             yield
-        finally:
-            _run_without_hooks(session, swap)
-            self._is_swapped = False
-
-    def check_not_swapped(self, what: str) -> None:
-        """Raises RuntimeError if `is_swapped`; `what` opens its message."""
-        if self._is_swapped:
-            message = f"{what} while averages and variables are swapped; swap back first."
-            raise RuntimeError(message)
 
     def _checked(self, elements: list[Any]) -> tuple[list[tf.Tensor], list[tf.Variable]]:
         """Divides what is to be averaged into tensors and variables of one device."""

@@ -7,22 +7,37 @@ swap is therefore made around the model's own `evaluate`, for those calls that f
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
-def make_callbacks(keras: Any, moving_average_of: Callable[[Any], Any]) -> tuple[Any, Any]:
+def make_callbacks(keras: Any, optimizer_class: Any, loss_scale_class: Any) -> tuple[Any, Any]:
     """Makes the callback classes of one Keras.
 
     Args:
       keras: The module `keras` or `tf_keras`.
-      moving_average_of: Finds the MovingAverage that trains a model.
+      optimizer_class: Its MovingAverage.
+      loss_scale_class: Its LossScaleOptimizer.
 
     Returns:
       The classes EvaluateAverages and AverageModelCheckpoint.
     """
+
+    def moving_average_of(model: Any) -> Any:
+        """The MovingAverage that trains a model, alone or in a LossScaleOptimizer."""
+        optimizer = getattr(model, "optimizer", None)
+        if isinstance(optimizer, loss_scale_class):
+            optimizer = optimizer.inner_optimizer
+        if not isinstance(optimizer, optimizer_class):
+            message = (
+                f"The model must be compiled with a {optimizer_class.__name__} of {keras.__name__}."
+                f" Received: {optimizer!r}."
+            )
+            raise ValueError(message)  # noqa: TRY004 - the model is at fault, not its type.
+        return optimizer
 
     class EvaluateAverages(keras.callbacks.Callback):  # type: ignore[misc]
         """Evaluates averages inside fit: its `val_` metrics are those of the averages.
@@ -35,7 +50,7 @@ def make_callbacks(keras: Any, moving_average_of: Callable[[Any], Any]) -> tuple
         def on_train_begin(self, logs: Any = None) -> None:
             """Puts the swap around the evaluations of this fit."""
             super().on_train_begin(logs)
-            _evaluate_with_averages(self, moving_average_of(self.model))
+            _evaluate_with_averages(self.model, moving_average_of(self.model), EvaluateAverages)
 
         def on_train_end(self, logs: Any = None) -> None:
             """Leaves the model as it was."""
@@ -68,14 +83,14 @@ def make_callbacks(keras: Any, moving_average_of: Callable[[Any], Any]) -> tuple
     return EvaluateAverages, AverageModelCheckpoint
 
 
-def _evaluate_with_averages(callback: Any, average: Any) -> None:
-    model = callback.model
+def _evaluate_with_averages(model: Any, average: Any, callback_class: type) -> None:
+    model.__dict__.pop("evaluate", None)  # Another callback's, or of a fit that was interrupted.
     evaluate = model.evaluate
 
     def evaluate_averages(*args: Any, **kwargs: Any) -> Any:
         callbacks = getattr(kwargs.get("callbacks"), "callbacks", ())
-        is_ours = any(member is callback for member in callbacks)
-        if not is_ours or average.is_swapped:
+        is_of_fit = any(isinstance(member, callback_class) for member in callbacks)
+        if not is_of_fit or average.is_swapped:
             return evaluate(*args, **kwargs)
         with average.swapped():
             return evaluate(*args, **kwargs)
@@ -88,13 +103,20 @@ def _evaluate_with_averages(callback: Any, average: Any) -> None:
 def _trained_by_wrapped(model: Any, average: Any) -> Iterator[None]:
     """A context in which a model seems to be compiled with the optimizer that `average` wraps."""
     wrapped = average.inner_optimizer
+    # No public way to save it so. The names are those of both Keras's attributes.
+    places = [
+        (model.__dict__, "optimizer"),
+        (model._compile_config.config, "optimizer"),  # noqa: SLF001
+        *((model.optimizer.__dict__, key) for key in ("inner_optimizer", "_optimizer")),
+        (model.optimizer.__dict__, "_trackable"),
+    ]
     with contextlib.ExitStack() as stack:
-        compiled = model._compile_config.config  # noqa: SLF001 - no public way to save it so.
-        for owner, key in (
-            (model.__dict__, "optimizer"),
-            (compiled, "optimizer"),
-            (model.optimizer.__dict__, "inner_optimizer"),
-        ):
+        # What tf_keras saves as a checkpoint of TensorFlow.
+        if model._lookup_dependency("optimizer") is average:  # noqa: SLF001
+            track = functools.partial(model._track_trackable, name="optimizer", overwrite=True)  # noqa: SLF001
+            stack.callback(track, average)
+            track(wrapped)
+        for owner, key in places:
             if owner.get(key) is average:
                 stack.callback(owner.__setitem__, key, average)
                 owner[key] = wrapped

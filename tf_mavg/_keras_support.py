@@ -55,10 +55,3 @@ def average_dtype(variable: Any, choice: str | None) -> str:
     if dtype in HALF_DTYPES and choice != "same":
         return "float32"
     return dtype.name  # type: ignore[no-any-return]
-
-
-def skips_steps(optimizer: Any) -> bool:
-    """Whether not every call of an optimizer is a step: it scales losses or adds up gradients."""
-    return hasattr(optimizer, "inner_optimizer") or bool(
-        getattr(optimizer, "gradient_accumulation_steps", None)
-    )

@@ -20,20 +20,6 @@ from tf_mavg._keras_optimizer import MovingAverage
 
 __all__ = ["AverageModelCheckpoint", "EvaluateAverages", "MovingAverage"]
 
-
-def moving_average_of(model: keras.Model) -> MovingAverage:
-    """The MovingAverage that trains a model, alone or in a LossScaleOptimizer.
-
-    Raises:
-      ValueError: If it is trained by another optimizer.
-    """
-    optimizer = getattr(model, "optimizer", None)
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    if not isinstance(optimizer, MovingAverage):
-        message = f"The model must be compiled with a MovingAverage. Received: {optimizer!r}."
-        raise ValueError(message)  # noqa: TRY004 - the model is at fault, not its type.
-    return optimizer
-
-
-EvaluateAverages, AverageModelCheckpoint = make_callbacks(keras, moving_average_of)
+EvaluateAverages, AverageModelCheckpoint = make_callbacks(
+    keras, MovingAverage, keras.optimizers.LossScaleOptimizer
+)
