@@ -44,9 +44,7 @@ def test_resources(image, kernels):
         assert kernel.parameter_bytes == PARAMETER_BYTES[image["form"]], name
 
 
-def test_every_loop_moves_16_bytes_at_a_time_or_one_element(image, kernels):
-    if image["architecture"] < machine_code.OLDEST_DISASSEMBLED:
-        pytest.skip("the disassembler does not know this architecture")
+def test_every_loop_moves_16_bytes_at_a_time_or_one_element(kernels):
     for name, kernel in kernels.items():
         # The compiler may write a loop down twice, so repetitions do not count.
         found = {
@@ -54,6 +52,14 @@ def test_every_loop_moves_16_bytes_at_a_time_or_one_element(image, kernels):
             for loop in machine_code.data_loops(kernel.code)
         }
         assert found == {(tuple(loads), tuple(stores)) for loads, stores in LOOPS[name]}, name
+
+
+def test_the_whole_code_is_read(kernels):
+    for name, kernel in kernels.items():
+        addresses = [int(text, 16) for text in re.findall(r"/\*([0-9a-f]{4,})\*/ ", kernel.code)]
+        assert addresses == [*range(0, 16 * len(addresses), 16)], name
+        assert re.search(r"\bEXIT\b", kernel.code), name
+        assert "FMUL" in kernel.code or "DMUL" in kernel.code or name == "swap_bytes"
 
 
 def test_no_operation_is_contracted(kernels):
