@@ -16,9 +16,11 @@ PIP_VERSION := 26.2
 
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
   $(shell find cc cmake cuda tf_mavg -type f -not -name '*.pyc')
-# The tests that also run with their variables on a GPU, if need be the emulated one.
+# The tests that run, or run once more, on a GPU, if need be the emulated one.
 DEVICE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
-  apply_moving_average averages errors groups optimizer saver swap_variables))
+  apply_moving_average averages errors gpu_kernels groups optimizer saver swap_variables))
+# A process has all tests of a file, which share what its fixtures make.
+PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # TensorFlow's C++ side talks at every import; its errors still show.
@@ -36,8 +38,8 @@ bench: $(STAMPS)/package $(STAMPS)/bench
 	$(BIN)/python bench report
 
 test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo dist/stamp
-	$(BIN)/pytest $(PYTEST_ARGS)
-	$(BIN)/python tests/gpu.py pytest --device gpu -m "not cpu" $(DEVICE_TESTS)
+	$(BIN)/pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) --device gpu $(DEVICE_TESTS)
 
 lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/ruff check .

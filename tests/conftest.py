@@ -1,36 +1,70 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and on which device they run; see gpu.py."""
 
+import json
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import gpu
 import numpy as np
 import pytest
 import worlds
 from gpu_emulator import environment
 
+import tf_mavg
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds --device, which gpu.py sets in a process that has a GPU."""
+    """Adds --device, for a process that gpu.py has started."""
     parser.addoption(
         "--device", choices=["cpu", "gpu"], default="cpu", help="where the variables of tests live"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes sure that a run on the GPU is one."""
+    """Says where the variables of this run live."""
     worlds.DEVICE = f"/{config.getoption('device')}:0"
-    if config.getoption("device") == "gpu":
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the tests that are for the other kind of device."""
+    other = {"cpu": "gpu", "gpu": "cpu"}[config.getoption("device")]
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker(other)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Notes in the report on which device the test ran."""
+    report = yield
+    if "emulator_libraries" in item.fixturenames:
+        report.device = gpu.EMULATED_NAME
+    elif item.config.getoption("device") == "gpu":
+        report.device = gpu.first_device()
+    else:
+        report.device = "CPU"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says how many tests passed on which device."""
+    passed = Counter(report.device for report in terminalreporter.stats.get("passed", []))
+    for device, count in sorted(passed.items()):
+        terminalreporter.write_line(f"{count} tests passed on the device {device!r}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _run_device(pytestconfig: pytest.Config) -> None:
+    """Makes sure that a run on the GPU is one."""
+    if pytestconfig.getoption("device") == "gpu":
         worlds.require_gpu()
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Says on which device the tests ran."""
-    if config.getoption("device") == "gpu":
-        passed = len(terminalreporter.stats.get("passed", []))
-        terminalreporter.write_line(f"{passed} tests passed on the device {worlds.gpu_name()!r}")
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +91,45 @@ def rng() -> np.random.Generator:
 def emulator_libraries() -> Path:
     """The library folder of the emulated GPU, built when it is not up to date."""
     return environment.build()
+
+
+@pytest.fixture(scope="session")
+def native_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a package tf_mavg that is _native only and imports without TensorFlow."""
+    folder = tmp_path_factory.mktemp("native_alone")
+    (folder / "tf_mavg").mkdir()
+    (folder / "tf_mavg" / "__init__.py").touch()
+    (library,) = Path(tf_mavg.__file__).parent.glob("_native*.so")
+    (folder / "tf_mavg" / library.name).symlink_to(library)
+    return folder
+
+
+@pytest.fixture
+def gpu_step(emulator_libraries: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Runs a program of gpu_step.py on the emulated GPU and returns what it found."""
+
+    def call(
+        program: str, *, force_ptx: bool = True, package: Path | None = None, **options: object
+    ) -> dict[str, Any]:
+        """Takes the emulator's options, and the folder of a tf_mavg of its own."""
+        variables = gpu.emulated(emulator_libraries, log=tmp_path / "log.jsonl", **options)
+        if not force_ptx:
+            del variables["TF_MAVG_FORCE_PTX"]
+        if package:
+            variables["PYTHONPATH"] = str(package)
+        done = subprocess.run(
+            [sys.executable, Path(__file__).with_name("gpu_step.py"), program],
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 import random
 import resource
+import sys
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tf_mavg import ops
 
 SECONDS = 60
 THREADS = 8
+PATIENCE = 60  # seconds beyond the time of an action's last start
 # Above the chunk size, so that an update is shared among threads of its own.
 SIZE = 20_000
 
@@ -26,21 +29,29 @@ def resident_bytes() -> int:
 
 
 def hammer(actions: list[Callable[[], object]], seconds: float) -> list[int]:
-    """Runs random actions on many threads; returns how many each thread finished."""
+    """Runs random actions on many threads; returns how many each thread finished.
+
+    Raises:
+        AssertionError: threads hang. As daemons they do not keep the process alive.
+    """
     stop = time.monotonic() + seconds
 
-    def work() -> int:
-        finished = 0
-        while time.monotonic() < stop:
-            random.choice(actions)()
-            finished += 1
-        return finished
+    def work(finished: Future[int]) -> None:
+        count = 0
+        try:
+            while time.monotonic() < stop:
+                random.choice(actions)()
+                count += 1
+            finished.set_result(count)
+        except BaseException as error:  # noqa: BLE001 - raised by the test.
+            finished.set_exception(error)
 
-    pool = ThreadPoolExecutor(THREADS)
-    threads = [pool.submit(work) for _ in range(THREADS)]
-    finished = [thread.result(timeout=seconds + 60) for thread in threads]  # Else a deadlock.
-    pool.shutdown()
-    return finished
+    threads: list[Future[int]] = [Future() for _ in range(THREADS)]
+    for finished in threads:
+        threading.Thread(target=work, args=[finished], daemon=True).start()
+    hanging = wait(threads, timeout=seconds + PATIENCE).not_done
+    assert not hanging, f"a deadlock: {len(hanging)} of {THREADS} threads hang"
+    return [finished.result() for finished in threads]
 
 
 def test_updates_swaps_assignments_and_reads_at_once():
@@ -89,3 +100,11 @@ def test_a_failed_update_releases_every_lock():
         ops.apply_moving_average([average], [variable], tf.constant(7.0))
     variable.assign_add([1.0])  # Would wait for ever.
     average.assign_add([1.0])
+
+
+def test_a_deadlock_is_reported(monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PATIENCE", 0.1)
+    never = threading.Event()
+    with pytest.raises(AssertionError, match=f"a deadlock: {THREADS} of {THREADS} threads hang"):
+        hammer([never.wait], 0.1)
+    never.set()

@@ -1,8 +1,7 @@
-"""The GPU kernels without TensorFlow, against the CPU kernels: on a real GPU or an emulated one."""
+"""The GPU kernels without TensorFlow, against the CPU kernels; on the GPU that gpu.py lends."""
 
 import concurrent.futures
 
-import gpu_library
 import numpy as np
 import pytest
 from gpu_emulator.driver import Driver
@@ -13,16 +12,8 @@ from tf_mavg import _native
 CAPACITY = {"small": 169, "large": 1364}  # pairs of a table, by its form
 
 form = pytest.mark.parametrize("form", CAPACITY)
+pytestmark = pytest.mark.gpu
 pair_dtypes = pytest.mark.parametrize("dtypes", PAIR_DTYPES, ids=pair_id)
-
-
-@pytest.fixture(scope="module")
-def gpu():
-    """A device to run on: what the driver says of it."""
-    device = gpu_library.load()
-    if device is None:
-        pytest.skip("the driver of this machine has no device")
-    return device
 
 
 @pytest.fixture
@@ -32,9 +23,9 @@ def rng():
 
 
 @pytest.fixture
-def form_on_gpu(gpu, form):
+def form_on_gpu(form):
     """A form of the table of pairs that the device takes."""
-    if form == "large" and gpu["form"] != "large":
+    if form == "large" and _native.gpu_driver()["devices"][0]["form"] != "large":
         pytest.skip("driver or device take only 4,096 bytes of kernel parameters")
     return form
 
@@ -82,7 +73,6 @@ def test_update(dtypes, form_on_gpu, offsets, rng):
         assert_same_bits(received, wanted)
 
 
-@pytest.mark.usefixtures("gpu")
 @pair_dtypes
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.9999, 1.0])
 def test_update_of_any_bits(dtypes, decay, rng):
@@ -94,7 +84,6 @@ def test_update_of_any_bits(dtypes, decay, rng):
     assert_same_numbers(arrays[0], expected[0])
 
 
-@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
 @pytest.mark.parametrize("average_dtype", ["same", "float32"])
 def test_update_by_every_number_of_half_precision(dtype, average_dtype, rng):
@@ -147,7 +136,6 @@ def test_full_tables(form_on_gpu, tables, extra, rng):
         assert_same_bits(received, wanted)
 
 
-@pytest.mark.usefixtures("gpu")
 def test_offsets_have_64_bits(rng):
     # A table of one pair, in the layout of pair_table.h, whose only chunk to run is preceded by
     # 2**20 that have numbers below 0. Its elements lie 2**34 behind the pair's addresses.
@@ -170,7 +158,6 @@ def test_offsets_have_64_bits(rng):
     assert_same_bits(buffers[0].read(), expected)
 
 
-@pytest.mark.usefixtures("gpu")
 def test_many_threads_may_launch_at_once(rng):
     averages = [normal(rng, 5000, FLOAT32) for _ in range(32)]
     variables = [normal(rng, 5000, FLOAT32) for _ in range(32)]

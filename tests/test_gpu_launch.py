@@ -5,24 +5,16 @@ import re
 import subprocess
 import sys
 
-import gpu_library
+import gpu
+import ptx_rounding
 import pytest
-from gpu_emulator import environment
+from gpu_emulator.environment import Log
 
 from tf_mavg import _native
 
 CAPACITY = {"small": 169, "large": 1364}  # pairs of a table, by its form
 
 form = pytest.mark.parametrize("form", CAPACITY)
-
-
-@pytest.fixture(scope="module")
-def emulated():
-    """The folder of the emulated libraries, if there is no real GPU."""
-    folder = gpu_library.emulated()
-    if folder is None:
-        pytest.skip("asks for another machine than this one")
-    return folder
 
 
 @form
@@ -82,17 +74,15 @@ def test_every_device_gets_the_best_image(form):
 
 
 def test_ptx_says_how_every_operation_rounds():
-    # Whatever says nothing may be contracted when the driver compiles it, which no emulator shows.
     texts = [image["data"].decode() for image in _native.gpu_images() if image["kind"] == "ptx"]
     assert len(texts) == len(CAPACITY)
-    for text in texts:
-        operations = set(re.findall(r"\s((?:add|sub|mul|mad|fma)\.[a-z.]*f(?:16|32|64))\s", text))
-        assert operations == {"sub.rn.f32", "mul.rn.f32", "sub.rn.f64", "mul.rn.f64"}
+    assert all(map(ptx_rounding.says_how, texts))
 
 
-def test_a_machine_without_a_driver_is_told_so(tmp_path):
+def test_a_machine_without_a_driver_is_told_so(native_alone, tmp_path):
     code = "from tf_mavg import _native; print(_native.gpu_driver())"
     without = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    without["PYTHONPATH"] = str(native_alone)
     command = [sys.executable, "-c", code]
     output = subprocess.check_output(command, env=without, cwd=tmp_path, text=True)
     assert "libcuda.so.1" in output or "'error': ''" in output
@@ -109,24 +99,29 @@ for _ in range(2):
 """
 
 
-def run_emulated(library_dir, form, folder, **options: object):
-    """The completed process of PROGRAM on an emulated GPU of its own, in a folder."""
-    variables = environment.environment(library_dir, **options)
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, form],
-        env={"TF_MAVG_FORCE_PTX": "1", **variables},
-        cwd=folder,  # not the checkout, whose package has no compiled part
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+@pytest.fixture
+def run_emulated(emulator_libraries, native_alone, tmp_path):
+    """Runs PROGRAM in a process on the emulated GPU; options are the emulator's."""
+
+    def call(form, **options: object):
+        variables = gpu.emulated(emulator_libraries, **options)
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, form],
+            env={**variables, "PYTHONPATH": str(native_alone)},
+            cwd=tmp_path,  # not the checkout, whose package has no compiled part
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    return call
 
 
 @pytest.mark.parametrize(("form", "launches"), [("small", 6), ("large", 1)])
-def test_what_the_driver_sees(emulated, form, launches, tmp_path):
-    done = run_emulated(emulated, form, tmp_path, log=tmp_path / "log")
+def test_what_the_driver_sees(run_emulated, form, launches, tmp_path):
+    done = run_emulated(form, log=tmp_path / "log")
     assert done.returncode == 0, done.stderr
-    records = environment.Log(tmp_path / "log").since_last("launch", "module_load", "synchronize")
+    records = Log(tmp_path / "log").since_last("launch", "module_load", "synchronize")
     once = ["update_float32"] * launches, ["swap_bytes"] * launches
     assert [record.get("kernel", record["call"]) for record in records] == [
         "module_load",  # once, whatever follows
@@ -147,7 +142,7 @@ def test_what_the_driver_sees(emulated, form, launches, tmp_path):
     ],
     ids=["driver", "device", "architecture", "ptx", "parameters"],
 )
-def test_errors_carry_the_drivers_words_and_what_to_do(emulated, options, message, tmp_path):
-    done = run_emulated(emulated, "large", tmp_path, **options)
+def test_errors_carry_the_drivers_words_and_what_to_do(run_emulated, options, message):
+    done = run_emulated("large", **options)
     assert done.returncode == 1
     assert re.search(message, done.stderr), done.stderr

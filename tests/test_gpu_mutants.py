@@ -1,21 +1,24 @@
-"""Faults put into the GPU code on purpose, each of which its tests must catch."""
+"""Faults put into the GPU code on purpose, each of which the tests of the GPU must catch.
 
-import os
+A mutant of a kernel is compiled to PTX, which the emulated driver loads instead of the shipped one.
+A mutant of the ops is one object of their library, compiled and linked as the build does it.
+"""
+
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
-from typing import Any, NamedTuple
+import sysconfig
+from typing import NamedTuple
 
-import gpu_library
-import pybind11
+import gpu
+import ptx_rounding
 import pytest
 
+import tf_mavg
+
 ROOT = pathlib.Path(__file__).parents[1]
-FOLDER = ROOT / "build" / "gpu_mutants"
-SOURCE, BUILD = FOLDER / "source", FOLDER / "build"
-# The pybind11 module by itself, for the tests without TensorFlow; and the whole package.
-BELOW_TENSORFLOW, WHOLE = FOLDER / "below_tensorflow", FOLDER / "whole"
 WALKER = "cuda/pair_walker.cuh"
 
 
@@ -25,6 +28,15 @@ class Mutant(NamedTuple):
     file: str
     right: str
     wrong: str
+
+    def write(self, folder: pathlib.Path):
+        """Writes the file with the fault into a folder."""
+        text = (ROOT / self.file).read_text()
+        assert text.count(self.right) == 1
+        path = folder / self.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace(self.right, self.wrong))
+        return path
 
 
 KERNEL_MUTANTS = {
@@ -50,8 +62,8 @@ KERNEL_MUTANTS = {
         "cuda/pair_operations.cuh", "Widened(*average), Widened(*variable)",
         "Widened(*variable), Widened(*average)",
     ),
-    "contraction": Mutant("cuda/compile_kernels.py", "--fmad=false", "--fmad=true"),
 }  # fmt: skip
+CONTRACTION = Mutant("cuda/compile_kernels.py", "--fmad=false", "--fmad=true")
 
 FUNCTORS = "cc/kernels/pair_functors_gpu.cc"
 STEP_MUTANTS = {
@@ -69,7 +81,7 @@ STEP_MUTANTS = {
 }  # fmt: skip
 
 
-def run(*command: object, **settings: Any):
+def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
     """The completed process, whose output is text in one piece."""
     return subprocess.run(
         [*map(str, command)],
@@ -81,92 +93,83 @@ def run(*command: object, **settings: Any):
     )
 
 
-def copy_sources():
-    """Brings the copy of the sources up to date; what is alike stays as old as it is."""
-    for name in ["CMakeLists.txt", "cmake", "cc", "cuda"]:
-        paths = [ROOT / name, *(ROOT / name).rglob("*")]
-        for path in [path for path in paths if path.is_file()]:
-            copy = SOURCE / path.relative_to(ROOT)
-            if not copy.exists() or copy.read_bytes() != path.read_bytes():
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+def compiled_kernels(source: pathlib.Path) -> pathlib.Path:
+    """The PTX, for the small form of the table, of the sources in a folder."""
+    script, output = source / "cuda" / "compile_kernels.py", source / "images"
+    done = run(sys.executable, script, "--output", output, "--architectures", "70-virtual")
+    assert done.returncode == 0, done.stdout
+    return output / "small_70.ptx"
 
 
-def build(target: str, package: pathlib.Path):
-    """Builds a library, with PTX only, into a package."""
+@pytest.fixture
+def kernel_suite(emulator_libraries, native_alone, tmp_path):
+    """Runs the tests of the kernels on given PTX, up to the first failure."""
+
+    def call(ptx: pathlib.Path) -> subprocess.CompletedProcess[str]:
+        options = ["-c", ROOT / "pyproject.toml", "--noconftest", "-p", "no:cacheprovider", "-s"]
+        selection = ["-k", "not large", ROOT / "tests" / "test_gpu_kernels.py"]
+        # A small device, so that a table of the small form has more chunks than the grid blocks.
+        variables = gpu.emulated(emulator_libraries, ptx=ptx, multiprocessors=1)
+        variables["PYTHONPATH"] = str(native_alone)
+        command = [sys.executable, "-m", "pytest", *options, "-q", "-x", *selection]
+        return run(*command, cwd=tmp_path, env=variables)
+
+    return call
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of what the kernels are compiled from."""
+    for folder in ("cuda", "cc/core"):
+        shutil.copytree(ROOT / folder, tmp_path / "source" / folder)
+    return tmp_path / "source"
+
+
+def test_the_kernel_suite_passes_without_a_mutant(kernel_suite, source):
+    done = kernel_suite(compiled_kernels(source))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mutant", KERNEL_MUTANTS.values(), ids=KERNEL_MUTANTS)
+def test_the_kernel_suite_catches(kernel_suite, source, mutant):
+    mutant.write(source)
+    done = kernel_suite(compiled_kernels(source))
+    # A test failed, or the emulator ended the process at a faulty access.
+    failed = done.returncode == 1 and re.search("^1 failed", done.stdout, re.MULTILINE)
+    assert failed or (done.returncode < 0 and "GPU emulator: " in done.stdout), done.stdout
+
+
+def test_a_compilation_that_may_contract_shows_in_the_ptx(source):
+    CONTRACTION.write(source)
+    assert not ptx_rounding.says_how(compiled_kernels(source).read_text())
+
+
+def linked_ops(mutant: Mutant, folder: pathlib.Path) -> pathlib.Path:
+    """The ops with a mutant: what `make install` has built, but for one object."""
+    name = "libtf_mavg_ops.so"
+    (build,) = (ROOT / "build").glob(f"cp{sysconfig.get_config_var('py_version_nodot')}-*")
     tools = pathlib.Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    if not (BUILD / "build.ninja").exists():
-        definitions = {
-            "CMAKE_BUILD_TYPE": "Release",
-            "Python_EXECUTABLE": sys.executable,
-            "pybind11_DIR": pybind11.get_cmake_dir(),
-            "SKBUILD_PROJECT_VERSION": "0",
-            "SKBUILD_PROJECT_VERSION_FULL": "0",
-            "TF_MAVG_CUDA_ARCHITECTURES": "70-virtual",
-        }
-        options = [f"-D{name}={value}" for name, value in definitions.items()]
-        done = run("cmake", "-S", SOURCE, "-B", BUILD, "-G", "Ninja", *options, env=environment)
+    listed = run(tools / "ninja", "-C", build, "-t", "commands", name).stdout.splitlines()
+    (compilation,) = (line for line in listed if line.endswith(f" -c {ROOT / mutant.file}"))
+    (made,) = re.findall(r" -o (\S+)", compilation)
+    # Neither optimised nor warned about, nor noted for the next build.
+    compilation = re.sub(r" -(O3|Werror|MD|M[TF] \S+)(?= )", "", compilation)
+    for command in (
+        compilation.replace(made, f"{folder}/mutant.o").replace(
+            str(ROOT / mutant.file), str(mutant.write(folder))
+        ),
+        listed[-1].replace(made, f"{folder}/mutant.o").replace(f"-o {name}", f"-o {folder}/{name}"),
+    ):
+        done = run("sh", "-c", command, cwd=build)
         assert done.returncode == 0, done.stdout
-    done = run("cmake", "--build", BUILD, "--target", target, env=environment)
-    assert done.returncode == 0, done.stdout
-    (package / "tf_mavg").mkdir(parents=True, exist_ok=True)
-    for library in BUILD.glob(f"*{target}.*so"):
-        shutil.copy2(library, package / "tf_mavg")
+    return folder / name
 
 
-def run_kernel_suite():
-    """The tests of the kernels without TensorFlow, up to the first failure."""
-    build("_native", BELOW_TENSORFLOW)
-    (BELOW_TENSORFLOW / "tf_mavg" / "__init__.py").touch()
-    options = ["-c", ROOT / "pyproject.toml", "--noconftest", "-p", "no:cacheprovider", "-q", "-x"]
-    tests = ROOT / "tests"
-    suite = [f"{tests}/test_gpu_launch.py::test_ptx_says_how_every_operation_rounds"]
-    suite += [tests / "test_gpu_kernels.py"]
-    return run(sys.executable, "-m", "pytest", *options, *suite, cwd=BELOW_TENSORFLOW)
-
-
-def run_step_suite():
-    """The test that the order of steps is kept, on the whole package."""
-    build("_native", WHOLE)
-    build("tf_mavg_ops", WHOLE)
-    for module in (ROOT / "tf_mavg").glob("*.py"):
-        shutil.copy2(module, WHOLE / "tf_mavg")
-    environment = {**os.environ, "PYTHONPATH": str(WHOLE)}
-    options = ["-p", "no:cacheprovider", "-q", "-k", "keep_their_order"]
-    suite = ROOT / "tests" / "test_gpu_step.py"
-    pytest_program = pathlib.Path(sys.executable).with_name("pytest")
-    return run(pytest_program, *options, suite, cwd=ROOT, env=environment)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def emulated():
-    """An emulated GPU, which reports every access out of bounds or misaligned."""
-    if gpu_library.emulated() is None:
-        pytest.skip("mutants run on the emulated GPU only")
-
-
-SUITES = pytest.mark.parametrize("run_suite", [run_kernel_suite, run_step_suite])
-
-
-@SUITES
-def test_a_suite_passes_without_a_mutant(run_suite):
-    copy_sources()
-    done = run_suite()
-    assert done.returncode == 0, done.stdout
-
-
-CASES = [(run_kernel_suite, mutant) for mutant in KERNEL_MUTANTS.values()]
-CASES += [(run_step_suite, mutant) for mutant in STEP_MUTANTS.values()]
-
-
-@pytest.mark.parametrize(("run_suite", "mutant"), CASES, ids=[*KERNEL_MUTANTS, *STEP_MUTANTS])
-def test_the_suite_catches(run_suite, mutant):
-    copy_sources()
-    path = SOURCE / mutant.file
-    text = path.read_text()
-    assert text.count(mutant.right) == 1
-    path.write_text(text.replace(mutant.right, mutant.wrong))
-    done = run_suite()
-    # 1: a test failed. Below 0: the emulator ended the process at a faulty access.
-    assert done.returncode == 1 or done.returncode < 0, done.stdout
+@pytest.mark.parametrize("mutant", STEP_MUTANTS.values(), ids=STEP_MUTANTS)
+def test_the_order_of_a_step_catches(gpu_step, mutant, tmp_path):
+    shutil.copytree(pathlib.Path(tf_mavg.__file__).parent, tmp_path / "package" / "tf_mavg")
+    shutil.copy2(linked_ops(mutant, tmp_path), tmp_path / "package" / "tf_mavg")
+    # Without a mutant both are true: test_gpu_step.py.
+    found = gpu_step("writes_and_reads", package=tmp_path / "package", delay_us=2000)
+    assert sorted(found) == ["average", "held"]
+    assert not all(found.values())

@@ -1,48 +1,16 @@
 """TensorFlow steps on the emulated GPU: what they ask of the driver, and that order is kept."""
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-from gpu_emulator import environment
-
-Run = Callable[..., dict]
 
 
-@pytest.fixture
-def run(emulator_libraries: Path, tmp_path: Path) -> Run:
-    """Runs a program of gpu_step.py on the emulated GPU; options are the emulator's."""
-
-    def call(program: str, *, force_ptx: bool = True, **options: object) -> dict:
-        variables = environment.environment(
-            emulator_libraries, log=tmp_path / "log.jsonl", **options
-        )
-        variables["TF_MAVG_FORCE_PTX"] = str(int(force_ptx))
-        done = subprocess.run(
-            [sys.executable, Path(__file__).with_name("gpu_step.py"), program],
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return call
-
-
-def test_a_step_over_a_thousand_pairs_is_one_launch_and_nothing_else(run):
-    found = run("calls_of_a_step", driver_version=12050)
+def test_a_step_over_a_thousand_pairs_is_one_launch_and_nothing_else(gpu_step):
+    found = gpu_step("calls_of_a_step", driver_version=12050)
     assert found.pop("exchange") == {}
     assert found == {name: {"launch": 1} for name in found}
 
 
-def test_an_older_driver_gets_smaller_tables(run):
-    found = run("calls_of_a_step", driver_version=12000)
+def test_an_older_driver_gets_smaller_tables(gpu_step):
+    found = gpu_step("calls_of_a_step", driver_version=12000)
     assert found.pop("exchange") == {}
     for calls in found.values():
         assert set(calls) == {"launch"}
@@ -51,19 +19,19 @@ def test_an_older_driver_gets_smaller_tables(run):
 
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("delay_us", [0, 2000], ids=["at once", "delayed"])
-def test_training_on_several_devices(run, devices, delay_us):
-    found = run("training", devices=devices, delay_us=delay_us, shuffle=7)
+def test_training_on_several_devices(gpu_step, devices, delay_us):
+    found = gpu_step("training", devices=devices, delay_us=delay_us, shuffle=7)
     expected = ["/device:CPU:0", *(f"/device:GPU:{i}" for i in range(devices))]
     # One op for reference and one for resource variables on each device.
     assert found == {"right": True, "devices": sorted(expected * 2)}
 
 
-def test_steps_reads_and_swaps_keep_their_order_when_the_device_is_slow(run):
-    assert run("writes_and_reads", delay_us=2000) == {"average": True, "held": True}
+def test_steps_reads_and_swaps_keep_their_order_when_the_device_is_slow(gpu_step):
+    assert gpu_step("writes_and_reads", delay_us=2000) == {"average": True, "held": True}
 
 
-def test_a_device_without_an_image_is_told_what_to_do(run):
-    found = run("refused", force_ptx=False)  # The emulated device refuses machine code.
+def test_a_device_without_an_image_is_told_what_to_do(gpu_step):
+    found = gpu_step("refused", force_ptx=False)  # The emulated device refuses machine code.
     assert found["type"] == "FailedPreconditionError"
     assert found["unchanged"]
     assert "ResourceApplyMovingAverage" in found["message"]

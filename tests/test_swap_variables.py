@@ -47,8 +47,8 @@ def test_any_bits_come_back(dtype, copy, data):
 
 
 @copy
-def test_thousands_of_variables_of_mixed_dtypes(world, copy, rng):
-    dtypes = [SAME_DTYPES[i % len(SAME_DTYPES)] for i in range(1200)]
+def test_over_a_thousand_variables_of_mixed_dtypes(world, copy, rng):
+    dtypes = [SAME_DTYPES[i % len(SAME_DTYPES)] for i in range(600)]
     first = [normal(rng, i % 7, dtype) for i, dtype in enumerate(dtypes)]
     second = [normal(rng, i % 7, dtype) for i, dtype in enumerate(dtypes)]
     a, b = world.variables(first, "first"), world.variables(second, "second")

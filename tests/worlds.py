@@ -27,12 +27,6 @@ def require_gpu() -> None:
         raise RuntimeError(message)
 
 
-def gpu_name() -> str:
-    """What the first GPU calls itself."""
-    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
-    return str(details["device_name"])
-
-
 class EagerWorld:
     """Ops run as they are called."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -68,8 +69,8 @@ class Log:
 def build(build_dir: str | os.PathLike[str] = BUILD_DIR) -> pathlib.Path:
     """Builds the emulator, or what of it has changed, and returns its library folder.
 
-    Needs cmake, ninja, a C++ compiler and the headers of the installed TensorFlow, which is not
-    imported.
+    Several processes may call it at once. Needs cmake, ninja, a C++ compiler and the headers of the
+    installed TensorFlow, which is not imported.
     """
     tensorflow = importlib.util.find_spec("tensorflow")
     if tensorflow is None or not tensorflow.submodule_search_locations:
@@ -79,10 +80,13 @@ def build(build_dir: str | os.PathLike[str] = BUILD_DIR) -> pathlib.Path:
     variables = {**os.environ, "PATH": path}
     configure = ["cmake", "-S", str(HERE), "-B", os.fspath(build_dir), "-G", "Ninja"]
     configure += [f"-DTENSORFLOW_INCLUDE_DIR={include}"]
-    for command in (configure, ["cmake", "--build", os.fspath(build_dir)]):
-        done = subprocess.run(
-            command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        if done.returncode:
-            raise RuntimeError(f"The emulated GPU could not be built:\n{done.stdout}")
+    pathlib.Path(build_dir).mkdir(parents=True, exist_ok=True)
+    with pathlib.Path(build_dir, "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (configure, ["cmake", "--build", os.fspath(build_dir)]):
+            done = subprocess.run(
+                command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            if done.returncode:
+                raise RuntimeError(f"The emulated GPU could not be built:\n{done.stdout}")
     return pathlib.Path(build_dir).resolve() / "lib"

@@ -2,6 +2,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "options.h"
+#include "report.h"
 
 namespace gpu_emulator {
 namespace {
@@ -102,6 +107,11 @@ std::optional<std::string> FindInFatbin(const char* fatbin, int compute_capabili
 }  // namespace
 
 std::optional<std::string> FindPtx(const void* image, int compute_capability, std::string* why) {
+  if (const std::string& path = GetOptions().ptx; !path.empty()) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) Die("cannot read the PTX " + path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  }
   if (Read<uint8_t>(image) == 0) {
     *why = "the image is empty";
     return std::nullopt;

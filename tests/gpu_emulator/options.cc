@@ -52,6 +52,7 @@ Options Read() {
   options.multiprocessors =
       static_cast<int>(Number("MULTIPROCESSORS", 1, 1024).value_or(options.multiprocessors));
   options.maximum_ptx_version = Version("MAXIMUM_PTX_VERSION");
+  options.ptx = Text("PTX").value_or("");
   return options;
 }
 
