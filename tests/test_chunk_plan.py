@@ -32,6 +32,26 @@ def test_any_division_of_the_chunks_visits_each_element_once(sizes, chunk_elemen
         assert (visits == 1).all()
 
 
+@given(counts=st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_a_chunk_belongs_to_the_pair_that_owns_it(counts):
+    # The kernels of a GPU rely on this search alone; spans repair a pair too early.
+    first_chunk = [0, *itertools.accumulate(counts)]
+    found = [_native.pair_of_chunk(first_chunk, chunk) for chunk in range(first_chunk[-1])]
+    assert found == [pair for pair, count in enumerate(counts) for _ in range(count)]
+
+
+def test_a_search_has_64_bits():
+    first_chunk = [0, 2**40, 2**40, 2**40 + 1]
+    assert _native.pair_of_chunk(first_chunk, 2**40 - 1) == 0
+    assert _native.pair_of_chunk(first_chunk, 2**40) == 2
+
+
+@pytest.mark.parametrize(("first_chunk", "chunk"), [([], 0), ([0], 0), ([0, 2], 2), ([0, 2], -1)])
+def test_a_chunk_that_no_pair_owns_is_refused(first_chunk, chunk):
+    with pytest.raises(ValueError, match="chunk must be at least 0 and below the last number"):
+        _native.pair_of_chunk(first_chunk, chunk)
+
+
 @pytest.mark.parametrize(
     ("size", "chunks"), [(0, 0), (1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (21, 3)]
 )

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "cc/core/average_formula.h"
+#include "cc/core/chunk_map.h"
 #include "cc/core/chunk_plan.h"
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/pair_type.h"
@@ -114,6 +115,13 @@ std::vector<std::tuple<int, int64_t, int64_t>> ChunkSpans(const std::vector<int6
   return spans;
 }
 
+int PairOfChunkIn(const std::vector<int64_t>& first_chunk, int64_t chunk) {
+  if (first_chunk.empty() || chunk < 0 || chunk >= first_chunk.back()) {
+    throw py::value_error("chunk must be at least 0 and below the last number of first_chunk.");
+  }
+  return PairOfChunk(first_chunk.data(), static_cast<int>(first_chunk.size()) - 1, chunk);
+}
+
 py::dict BuildInfo() {
   py::dict info;
   info["version"] = TF_MAVG_VERSION;
@@ -149,6 +157,8 @@ PYBIND11_MODULE(_native, module) {
   module.def("chunk_spans", &ChunkSpans, py::arg("elements"), py::arg("chunk_elements"),
              py::arg("begin"), py::arg("end"),
              "The spans (pair, offset, count) that chunks [begin, end) cover, in elements.");
+  module.def("pair_of_chunk", &PairOfChunkIn, py::arg("first_chunk"), py::arg("chunk"),
+             "The pair that a chunk belongs to; first_chunk is the prefix sum of chunk counts.");
   module.def("update", &Update, py::arg("averages"), py::arg("variables"), py::arg("decay"),
              py::arg("level"), py::arg("threads") = 1,
              py::arg("chunk_elements") = kCpuChunkElements,
