@@ -54,10 +54,8 @@ GpuStatus ContextKernels::OfCurrentContext(const Driver& driver,
     return {GpuStatus::Code::kFailed, "The calling thread has no current CUDA context."};
   }
   uint64_t id = 0;
-  if (driver.context_get_id != nullptr) {
-    status = driver.Check(driver.context_get_id(context, &id), "cuCtxGetId");
-    if (!status.ok()) return status;
-  }
+  status = driver.Check(driver.context_get_id(context, &id), "cuCtxGetId");
+  if (!status.ok()) return status;
   static std::mutex& mu = *new std::mutex;
   static auto& contexts = *new std::map<CuContext, std::shared_ptr<ContextKernels>>;
   const std::lock_guard<std::mutex> lock(mu);

@@ -2,9 +2,7 @@
 //
 // Ownership: a module belongs to its context, and the driver frees it with the context. What is
 // kept here of a context that is gone is a few handles, which are dropped when a new context has
-// the same address: contexts carry an id that is never used again. Drivers before CUDA 12.0 have no
-// such id; there, a program must not use the library in a context made after it destroyed another
-// one, which TensorFlow never does.
+// the same address: contexts carry an id that is never used again.
 // Locks: one for the list of contexts, one a context for its modules; both are held for a look-up
 // only, except that the second one is held while the driver loads a module.
 

@@ -24,13 +24,8 @@ struct Library {
   std::string missing;
 
   template <typename Function>
-  void FindOptional(const char* name, Function** function) {
-    *function = reinterpret_cast<Function*>(dlsym(handle, name));
-  }
-
-  template <typename Function>
   void Find(const char* name, Function** function) {
-    FindOptional(name, function);
+    *function = reinterpret_cast<Function*>(dlsym(handle, name));
     if (*function == nullptr) missing += std::string(" ") + name;
   }
 };
@@ -53,7 +48,7 @@ GpuStatus FindFunctions(Driver* driver) {
   library.Find("cuCtxGetCurrent", &driver->context_get_current);
   library.Find("cuCtxSetCurrent", &driver->context_set_current);
   library.Find("cuCtxGetDevice", &driver->context_get_device);
-  library.FindOptional("cuCtxGetId", &driver->context_get_id);
+  library.Find("cuCtxGetId", &driver->context_get_id);
   library.Find("cuCtxSynchronize", &driver->context_synchronize);
   library.Find("cuModuleLoadData", &driver->module_load_data);
   library.Find("cuModuleGetFunction", &driver->module_get_function);

@@ -43,7 +43,7 @@ struct Driver {
   CuResult (*context_get_current)(CuContext* context);
   CuResult (*context_set_current)(CuContext context);
   CuResult (*context_get_device)(CuDevice* device);
-  CuResult (*context_get_id)(CuContext context, uint64_t* id);  // Null before CUDA 12.0.
+  CuResult (*context_get_id)(CuContext context, uint64_t* id);
   CuResult (*context_synchronize)();
   CuResult (*module_load_data)(CuModule* module, const void* image);
   CuResult (*module_get_function)(CuFunction* function, CuModule module, const char* name);

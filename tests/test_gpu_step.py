@@ -36,3 +36,12 @@ def test_a_device_without_an_image_is_told_what_to_do(gpu_step):
     assert found["unchanged"]
     assert "ResourceApplyMovingAverage" in found["message"]
     assert "CUDA_ERROR_NO_BINARY_FOR_GPU" in found["message"]
+
+
+def test_a_launch_that_fails_changes_nothing_and_says_what_to_do(gpu_step):
+    found = gpu_step("refused", refuse="update_float32=719")
+    assert found["type"] == "InternalError"
+    assert found["unchanged"]
+    assert "ResourceApplyMovingAverage" in found["message"]
+    assert "CUDA_ERROR_LAUNCH_FAILED (719), unspecified launch failure." in found["message"]
+    assert "CUDA_LAUNCH_BLOCKING=1 shows which" in found["message"]

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -40,6 +41,15 @@ std::map<const void*, std::unique_ptr<LoadedModule>>& modules =
     *new std::map<const void*, std::unique_ptr<LoadedModule>>;
 std::map<const void*, std::shared_ptr<Function>>& functions =
     *new std::map<const void*, std::shared_ptr<Function>>;
+
+using LoadedModules = std::map<const void*, std::unique_ptr<LoadedModule>>;
+
+// Needs the lock. The module after it.
+LoadedModules::iterator Unload(LoadedModules::iterator module) {
+  Record("module_unload").Add("device", module->second->device);
+  for (const auto& [name, function] : module->second->functions) functions.erase(function.get());
+  return modules.erase(module);
+}
 
 std::shared_ptr<Function> FindFunction(CUfunction handle) {
   std::lock_guard<std::mutex> lock(mutex);
@@ -81,6 +91,14 @@ bool IsValidShape(const Launch& launch) {
 }
 
 }  // namespace
+
+void UnloadModules(int device) {
+  std::lock_guard<std::mutex> lock(mutex);
+  for (auto module = modules.begin(); module != modules.end();) {
+    module = module->second->device == device ? Unload(module) : std::next(module);
+  }
+}
+
 }  // namespace gpu_emulator
 
 using namespace gpu_emulator;  // NOLINT: the entry points are global
@@ -131,9 +149,7 @@ CUresult cuModuleUnload(CUmodule handle) {
   std::lock_guard<std::mutex> lock(mutex);
   const auto found = modules.find(handle);
   if (found == modules.end()) return CUDA_ERROR_INVALID_HANDLE;
-  Record("module_unload").Add("device", found->second->device);
-  for (const auto& [name, function] : found->second->functions) functions.erase(function.get());
-  modules.erase(found);
+  Unload(found);
   return CUDA_SUCCESS;
 }
 
@@ -202,6 +218,9 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned grid_x, unsigned grid_y, uns
   if (!IsValidShape(launch)) return CUDA_ERROR_INVALID_VALUE;
   const CUresult result = CopyParameters(*function->kernel, parameters, extra, &launch.parameters);
   if (result != CUDA_SUCCESS) return result;
+  if (function->kernel->name == GetOptions().refused_kernel) {
+    return static_cast<CUresult>(GetOptions().refusal);
+  }
   Record("launch")
       .Add("kernel", function->kernel->name)
       .Add("grid", {grid_x, grid_y, grid_z})

@@ -53,6 +53,16 @@ Options Read() {
       static_cast<int>(Number("MULTIPROCESSORS", 1, 1024).value_or(options.multiprocessors));
   options.maximum_ptx_version = Version("MAXIMUM_PTX_VERSION");
   options.ptx = Text("PTX").value_or("");
+  if (const std::optional<std::string> refuse = Text("REFUSE")) {
+    const size_t sign = refuse->find('=');
+    const char* code = sign == std::string::npos ? "" : refuse->c_str() + sign + 1;
+    char* end = nullptr;
+    options.refused_kernel = refuse->substr(0, sign);
+    options.refusal = static_cast<int>(std::strtol(code, &end, 10));
+    if (options.refusal <= 0 || *end != '\0') {
+      Die("TF_MAVG_EMULATOR_REFUSE must be KERNEL=CODE. Received: " + *refuse);
+    }
+  }
   return options;
 }
 

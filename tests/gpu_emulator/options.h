@@ -21,6 +21,8 @@ struct Options {
   int multiprocessors = 108;               // MULTIPROCESSORS: 108 is an A100's
   std::optional<int> maximum_ptx_version;  // MAXIMUM_PTX_VERSION: "8.5"; newer PTX is refused
   std::string ptx;                         // PTX: path of what every module is loaded from instead
+  std::string refused_kernel;              // REFUSE: "KERNEL=719"; that kernel's launches return it
+  int refusal = 0;
 
   // A launch takes 4,096 bytes of parameters; 32,764 since CUDA 12.1 on compute capability 7.0.
   uint32_t parameter_limit() const {
