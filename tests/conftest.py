@@ -14,7 +14,7 @@ import gpu
 import numpy as np
 import pytest
 import worlds
-from gpu_emulator import environment
+from gpu_emulator import environment, scripts
 
 import tf_mavg
 
@@ -102,6 +102,12 @@ def native_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (library,) = Path(tf_mavg.__file__).parent.glob("_native*.so")
     (folder / "tf_mavg" / library.name).symlink_to(library)
     return folder
+
+
+@pytest.fixture
+def script(emulator_libraries: Path) -> scripts.Script:
+    """Runs Python code on the emulated GPU in a process of its own, with options by name."""
+    return scripts.script_on(emulator_libraries)
 
 
 @pytest.fixture
