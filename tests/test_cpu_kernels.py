@@ -131,11 +131,22 @@ def test_swap(level, size, offset, rng):
     assert_same_bits(second, expected[1])
 
 
-def test_the_plain_loop_of_the_benchmarks_computes_the_same(rng):
-    averages, variables = normal(rng, 1001, FLOAT32), normal(rng, 1001, FLOAT32)
+@pytest.mark.parametrize(
+    "pair", [(FLOAT32, FLOAT32), (FLOAT64, FLOAT64), (FLOAT32, BFLOAT16)], ids=pair_id
+)
+def test_the_plain_loop_of_the_benchmarks_computes_the_same(pair, rng):
+    averages, variables = (normal(rng, 1001, dtype) for dtype in pair)
     expected = updated(averages, variables, 0.999)
     _native.plain_loop([averages], [variables], 0.999, threads=3)
     assert_same_bits(averages, expected)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+def test_the_plain_loop_averages_half_precision_as_integers(dtype, rng):
+    averages, variables = (normal(rng, 1001, dtype) for _ in "av")
+    bits, others = averages.view(np.int16).copy(), variables.view(np.int16)
+    _native.plain_loop([averages], [variables], 0.999, threads=3)
+    assert_same_bits(averages.view(np.int16), bits - ((bits - others) >> 10))
 
 
 def test_arrays_that_no_kernel_serves_are_refused():

@@ -1,7 +1,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 CPU_CHUNK_ELEMENTS: int
@@ -24,8 +23,8 @@ def update(
 ) -> None: ...
 def swap(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], level: str) -> None: ...
 def plain_loop(
-    averages: Sequence[NDArray[np.float32]],
-    variables: Sequence[NDArray[np.float32]],
+    averages: Sequence[NDArray[Any]],
+    variables: Sequence[NDArray[Any]],
     decay: float,
     threads: int,
 ) -> None: ...

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -22,7 +21,9 @@
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/pair_type.h"
 #include "cc/python/gpu_bindings.h"
+#include "cc/python/on_threads.h"
 #include "cc/python/pair_arrays.h"
+#include "cc/python/plain_loop.h"
 
 namespace py = pybind11;
 
@@ -36,15 +37,6 @@ CpuLevel LevelOf(const std::string& name) {
     throw py::value_error("This processor has no " + name + ".");
   }
   throw py::value_error("level must be baseline, avx2 or avx512. Received: " + name);
-}
-
-// Calls work(part) for 0 <= part < parts, each on a thread of its own.
-template <typename Work>
-void OnThreads(int parts, const Work& work) {
-  std::vector<std::thread> threads;
-  for (int part = 1; part < parts; ++part) threads.emplace_back(work, part);
-  work(0);
-  for (std::thread& thread : threads) thread.join();
 }
 
 // Calls work(pair, offset, count) as the ops do: the plan's chunks, divided among the threads.
@@ -80,28 +72,6 @@ void Swap(std::vector<py::array> first, std::vector<py::array> second, const std
   const SwapFunction swap = KernelsOf(LevelOf(level)).swap;
   const py::gil_scoped_release unlocked;
   for (const PairOfArrays& pair : pairs) swap(pair.first, pair.second, pair.elements * bytes);
-}
-
-// What the memory allows: every thread runs the plain loop over its part of every float32 pair.
-// Benchmarks measure against it.
-void PlainLoop(std::vector<py::array> averages, std::vector<py::array> variables, float decay,
-               int threads) {
-  const std::vector<PairOfArrays> pairs = PairsOf(averages, variables);
-  if (PairTypeOf(averages[0], variables[0]) != PairType::kFloat32) {
-    throw py::type_error("The plain loop is written for float32.");
-  }
-  const float one_minus_decay = OneMinusDecay(decay);
-  const py::gil_scoped_release unlocked;
-  OnThreads(threads, [&](int part) {
-    for (const PairOfArrays& pair : pairs) {
-      float* __restrict average = reinterpret_cast<float*>(pair.first);
-      const float* __restrict variable = reinterpret_cast<const float*>(pair.second);
-      const int64_t end = pair.elements * (part + 1) / threads;
-      for (int64_t i = pair.elements * part / threads; i < end; ++i) {
-        average[i] = UpdatedAverage(average[i], variable[i], one_minus_decay);
-      }
-    }
-  });
 }
 
 std::vector<std::tuple<int, int64_t, int64_t>> ChunkSpans(const std::vector<int64_t>& elements,
@@ -165,8 +135,6 @@ PYBIND11_MODULE(_native, module) {
              "average -= (average - variable) * (1 - decay), in place, for lists of arrays.");
   module.def("swap", &Swap, py::arg("first"), py::arg("second"), py::arg("level"),
              "Exchanges the contents of each pair of arrays.");
-  module.def("plain_loop", &PlainLoop, py::arg("averages"), py::arg("variables"), py::arg("decay"),
-             py::arg("threads"),
-             "The update as a plain loop over float32 arrays: the benchmarks' limit.");
+  BindPlainLoop(module);
   BindGpu(module);
 }
