@@ -15,10 +15,11 @@ STAMPS := $(VENV)/stamps
 PIP_VERSION := 26.2
 
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
-  $(shell find cc cmake cuda tf_mavg -type f -not -name '*.pyc')
+  $(shell find cc cmake cuda tf_mavg bench -type f -not -path "bench/results/*" -not -name '*.pyc')
 # The tests that run, or run once more, on a GPU, if need be the emulated one.
 DEVICE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
-  apply_moving_average averages errors gpu_kernels groups optimizer saver swap_variables))
+  apply_moving_average averages bench_device errors gpu_kernels groups optimizer saver \
+  swap_variables))
 # A process has all tests of a file, which share what its fixtures make.
 PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -34,8 +35,8 @@ demo: $(STAMPS)/package $(STAMPS)/demo
 	$(BIN)/python examples/digits.py
 
 bench: $(STAMPS)/package $(STAMPS)/bench
-	$(BIN)/python bench measure
-	$(BIN)/python bench report
+	$(BIN)/tf_mavg bench measure --folder bench/results
+	$(BIN)/tf_mavg bench report --folder bench/results --readme README.md
 
 test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo dist/stamp
 	$(BIN)/pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)

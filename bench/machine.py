@@ -12,6 +12,8 @@ from typing import Any
 
 from tf_mavg import _native
 
+from . import device
+
 DISTRIBUTIONS = ("tf_mavg", "tensorflow", "tensorflow-cpu", "numpy", "torch")
 
 
@@ -22,9 +24,10 @@ def conditions() -> dict[str, Any]:
         "commit": commit(),
         "machine": {
             "processor": processor(),
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": device.THREADS,
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "kernel": platform.release(),
+            "gpu": device.gpu_name(),
         },
         "versions": {"python": platform.python_version(), **versions()},
         "cpu_level": _native.active_cpu_level(),
@@ -50,11 +53,16 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of this source tree, "-dirty" if files differ from it; None without git."""
+    """The commit of the clone of tf_mavg that this runs in, "-dirty" if files differ from it.
+
+    None elsewhere: an installed package does not know its commit, but its version.
+    """
+    if not Path("bench", "steps.py").exists():
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed command.
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            command, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,6 +1,6 @@
 """What the compiled GPU kernels are made of, and what that lets one expect. Computed, not measured.
 
-    python bench/machine_code.py
+    python -m tf_mavg bench machine-code
 
 Reads the machine code inside the installed package with NVIDIA's disassembler from PyPI (packages
 nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm); neither a GPU nor a CUDA toolkit is needed.
@@ -176,8 +176,13 @@ def expectation_report() -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    print(machine_code_report())
-    print("\nComputed from bytes and data sheets, not measured: an update of float32 averages,")
-    print(f"{FUSED_BYTES} bytes an element fused, {TENSORFLOW_BYTES} in TensorFlow's kernels.\n")
-    print(expectation_report())
+def report() -> str:
+    """Both tables, and what they are."""
+    return "\n".join(
+        [
+            machine_code_report(),
+            "\nComputed from bytes and data sheets, not measured: an update of float32 averages,",
+            f"{FUSED_BYTES} bytes an element fused, {TENSORFLOW_BYTES} in TensorFlow's kernels.\n",
+            expectation_report(),
+        ]
+    )

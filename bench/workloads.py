@@ -1,42 +1,151 @@
-"""What is measured: how many variables, of how many elements, and their values."""
+"""What is measured: shapes and dtypes of variables and averages, and their values."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16.
 import numpy as np
 
+from . import models
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
 
-DECAY = 0.999
-# An update reads a float32 average and its variable, and writes the average.
-UPDATE_BYTES_AN_ELEMENT = 12
+    from .models import Shape
+
+DECAY: Final = 0.999
+AVERAGES, VARIABLES = "averages", "variables"
+SEEDS: Final = {AVERAGES: 0, VARIABLES: 1}
+# Distinct random values; larger variables repeat them.
+DISTINCT_VALUES: Final = 2**20
+START_STRIDE: Final = 1024
+
+
+@dataclass(frozen=True)
+class Dtypes:
+    """What averages and variables are stored in, by NumPy's names."""
+
+    averages: str
+    variables: str
+
+    @property
+    def name(self) -> str:
+        """As tables call it: "float32", or "bfloat16 in float32"."""
+        alike = self.averages == self.variables
+        return self.variables if alike else f"{self.variables} in {self.averages}"
+
+    @property
+    def alike(self) -> bool:
+        """Whether averages have the dtype of their variables."""
+        return self.averages == self.variables
+
+    def bytes_of(self, role: str) -> int:
+        """Bytes an element of the averages or of the variables."""
+        return np.dtype(getattr(self, role)).itemsize
+
+
+FLOAT32: Final = Dtypes("float32", "float32")
+FLOAT16: Final = Dtypes("float16", "float16")
+BFLOAT16: Final = Dtypes("bfloat16", "bfloat16")
+MIXED: Final = Dtypes("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Pairs of float32 vectors, average and variable, all of one size."""
+    """A list of variables.
 
-    variables: int
-    elements: int
+    Attributes:
+      name: As tables and plots call it.
+      shapes_of: Makes the variables' shapes; some ask Keras and take seconds.
+      field: How many contestants are measured on it, see `updates` and `swaps`.
+    """
+
+    name: str
+    shapes_of: Callable[[], tuple[Shape, ...]]
+    field: int
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The variables' shapes."""
+        return self.shapes_of()
+
+
+# The fields of contestants, each part of the next.
+LEADERS, PEERS, EVERYONE = range(3)
+
+
+def vectors(count: int, elements: int) -> tuple[Shape, ...]:
+    """Shapes of vectors of one size."""
+    return ((elements,),) * count
+
+
+def same_size(variables: int, elements: int, field: int) -> Workload:
+    """So many vectors of one size."""
+    return Workload(f"{variables:,} x {elements:,}", partial(vectors, variables, elements), field)
+
+
+MANY_SMALL: Final = same_size(1_000, 64, EVERYONE)
+MANY_LARGE: Final = same_size(400, 65_536, EVERYONE)
+VERY_MANY: Final = same_size(10_000, 64, LEADERS)
+RESNET: Final = Workload("ResNet-50", models.resnet_50, PEERS)
+MOBILENET: Final = Workload("MobileNetV3", models.mobilenet_v3, PEERS)
+BERT: Final = Workload("BERT-large", models.bert_large, LEADERS)
+GPT_LAYERS: Final = 12  # Of 48: variables and averages then take 2.7 GB.
+GPT: Final = Workload(
+    f"GPT-2 XL, {GPT_LAYERS} of 48 layers", partial(models.gpt2_xl, GPT_LAYERS), LEADERS
+)
+SMALLEST: Final = same_size(2, 3, EVERYONE)  # To warm up, and to test.
+# An index of 32 bits does not reach the last element. Takes 8.6 GB, so only on request.
+HUGE: Final = same_size(1, 2**31 + 1, LEADERS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Averages and variables of a workload in some dtypes."""
+
+    workload: Workload
+    dtypes: Dtypes = FLOAT32
+    decay: float = DECAY
 
     @property
     def name(self) -> str:
-        """As tables and plots call it: "1,000 x 64"."""
-        return f"{self.variables:,} x {self.elements:,}"
+        """As tables and plots call it."""
+        return f"{self.workload.name} {self.dtypes.name}"
+
+    @property
+    def elements(self) -> int:
+        """Elements of all variables."""
+        return sum(map(math.prod, self.workload.shapes))
+
+    @property
+    def variable_bytes(self) -> int:
+        """Bytes of all variables."""
+        return self.elements * self.dtypes.bytes_of(VARIABLES)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all variables and averages."""
+        return self.variable_bytes + self.elements * self.dtypes.bytes_of(AVERAGES)
 
     @property
     def update_bytes(self) -> int:
-        """Bytes that no update can do without moving."""
-        return UPDATE_BYTES_AN_ELEMENT * self.variables * self.elements
+        """Bytes that no update can do without moving: averages are read and written."""
+        return self.stored_bytes + self.elements * self.dtypes.bytes_of(AVERAGES)
 
-    def values(self, seed: int) -> NDArray[np.float32]:
-        """A row of random values for each variable, the same for every contestant."""
-        generator = np.random.default_rng(seed)
-        return generator.standard_normal((self.variables, self.elements), dtype=np.float32)
-
-
-MANY_SMALL = Workload(variables=1_000, elements=64)
-MANY_LARGE = Workload(variables=400, elements=65_536)
+    def values(self, role: str) -> Iterator[NDArray[Any]]:
+        """An array for each of the averages or of the variables, the same for every contestant."""
+        generator = np.random.default_rng(SEEDS[role])
+        block = generator.standard_normal(DISTINCT_VALUES + START_STRIDE, dtype=np.float32)
+        block = block.astype(getattr(self.dtypes, role))
+        for i, shape in enumerate(self.workload.shapes):
+            size = math.prod(shape)
+            start = i * 64 % START_STRIDE
+            short = size <= DISTINCT_VALUES
+            flat = block[start : start + size].copy() if short else np.resize(block[start:], size)
+            yield flat.reshape(shape)

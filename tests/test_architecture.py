@@ -88,6 +88,23 @@ def test_a_module_imports_only_layers_below_it(module):
     assert imported - type_only <= set(LAYERS[: LAYERS.index(module)])
 
 
+BENCH = sorted((ROOT / "bench").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", BENCH, ids=lambda path: path.name)
+def test_the_benchmark_uses_what_users_do_and_the_compiled_module(path):
+    text = path.read_text()
+    assert not re.search(r"^\s*(from|import) (tf_mavg\.|bench)", text, re.MULTILINE)
+    assert set(re.findall(r"^\s*from tf_mavg import (.+)$", text, re.MULTILINE)) <= {"_native"}
+
+
+def test_only_the_command_line_knows_the_benchmark():
+    knowing = {
+        path.stem for path in (ROOT / "tf_mavg").glob("*.py") if "_bench" in path.read_text()
+    }
+    assert knowing == {"__main__"}
+
+
 def test_every_module_has_a_layer():
     modules = {path.stem for path in (ROOT / "tf_mavg").glob("*.py")}
     assert modules - {"__init__", "__main__"} == set(LAYERS) - {"_native"}

@@ -2,10 +2,10 @@
 
 import re
 
-import machine_code
 import pytest
 
 from tf_mavg import _native
+from tf_mavg._bench import machine_code
 
 CUBINS = [image for image in _native.gpu_images() if image["kind"] == "cubin"]
 PARAMETER_BYTES = {"small": 4080, "large": 32760}

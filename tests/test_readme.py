@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import report
+
+from tf_mavg._bench import tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,7 +38,7 @@ def test_a_program_runs_as_it_is(program, tmp_path):
 
 def test_the_tables_are_those_of_the_results():
     results = json.loads((ROOT / "bench" / "results" / "cpu.json").read_text())
-    assert report.with_section(README, report.tables(results)) == README
+    assert tables.with_section(README, tables.headlines(results)) == README
 
 
 def test_every_make_target_that_is_named_exists():

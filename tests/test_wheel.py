@@ -39,6 +39,7 @@ def test_it_holds_the_package_and_nothing_else(wheel):
         "tf_mavg/py.typed",
         "tf_mavg/libtf_mavg_ops.so",
         "tf_mavg/libtf_mavg_xla.so",
+        "tf_mavg/_bench/cli.py",
     } <= set(names)
     assert wheel.stat().st_size < 8e6
     assert "manylinux" in wheel.name
@@ -53,6 +54,8 @@ def test_it_forces_no_distribution_of_tensorflow_on_anyone(wheel):
     assert {line.split()[1].split("==")[0] for line in required if "extra ==" in line} == {
         "tensorflow",
         "tensorflow-cpu",
+        "matplotlib>=3.8;",
+        "scipy>=1.12;",
     }
 
 

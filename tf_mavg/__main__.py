@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 
 from tf_mavg._info import report
 
 
 def main() -> None:
     """Runs the subcommand that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m tf_mavg", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tf_mavg", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="print what this installation is made of and runs on")
-    parser.parse_args()
-    print(report())
+    bench = commands.add_parser(
+        "bench", help="measure it against its peers on this machine", add_help=False
+    )
+    bench.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    if options.command == "info":
+        print(report())
+    else:
+        # Only a built package holds the benchmark.
+        importlib.import_module("tf_mavg._bench.cli").main(options.arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,5 @@
+"""The benchmark: tf_mavg against its peers. `python -m tf_mavg bench` runs it; README.md explains.
+
+In a wheel this package is `tf_mavg._bench`. It uses what any user of tf_mavg can, and the compiled
+module for what the hardware allows; nothing of tf_mavg but the command line knows it.
+"""

@@ -1,0 +1,139 @@
+"""What a contestant is, and what makes one: the variables it works on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from . import device
+from .workloads import AVERAGES, VARIABLES, Case
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+OURS: Final = "tf_mavg"
+# No cache holds as much, so contestants may share it without finding what another one left.
+SHARED_BYTES: Final = 2**30
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to update averages or to swap them with their variables, ready to be timed.
+
+    Attributes:
+      step: Does all the work once.
+      read: Reads the averages or the variables, an array for each.
+      wait: Returns when a device has done what the steps asked it for.
+    """
+
+    step: Callable[[], object]
+    read: Callable[[str], list[NDArray[Any]]]
+    wait: Callable[[], None] = device.wait
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A contestant by name, and where it takes part.
+
+    Attributes:
+      name: Whose code does the work.
+      runner: What calls that code: "eager", "tf.function", "Session", "torch", "C++"...
+      make: Makes the contestant, at most once in a `Ground`.
+      field: The smallest field of contestants that it belongs to, see `workloads`.
+      mixed: Whether averages may have another dtype than the variables.
+      float32_only: Whether it is measured in float32 only.
+      on_gpu: Whether its variables can be on a GPU.
+    """
+
+    name: str
+    runner: str
+    make: Callable[[Ground], Contestant]
+    field: int
+    mixed: bool = False
+    float32_only: bool = False
+    on_gpu: bool = True
+
+    @property
+    def ours(self) -> bool:
+        """Whether tf_mavg does the work."""
+        return self.name.startswith(OURS)
+
+    @property
+    def label(self) -> str:
+        """Name and runner."""
+        return f"{self.name} ({self.runner})"
+
+    def takes_part(self, case: Case) -> bool:
+        """Whether it is measured there."""
+        return (
+            self.field <= case.workload.field
+            and (self.mixed or case.dtypes.alike)
+            and (not self.float32_only or case.dtypes.name == "float32")
+            and (self.on_gpu or not device.has_gpu())
+        )
+
+
+class Ground:
+    """Where the contestants of a case meet: it makes what each works on.
+
+    Every contestant gets variables of its own, so none finds them in a cache where the one before
+    left them. Where they are too large for any cache, contestants share them.
+
+    Averages start at the case's values for averages, variables at those for variables.
+    """
+
+    def __init__(self, case: Case, stack: contextlib.ExitStack) -> None:
+        """Makes nothing yet; what contestants hold open is closed with `stack`."""
+        self.case = case
+        self.stack = stack
+        self._kept: dict[tuple[str, str], list[Any]] = {}
+
+    def variables(self, role: str) -> list[tf.Variable]:
+        """Variables outside any graph, on the device of the run."""
+        return self._shared("tensorflow", role, self._make_variables)
+
+    def one_array(self, role: str) -> NDArray[Any]:
+        """All values in one array; NumPy asks Linux for huge pages for a large one."""
+        (array,) = self._shared("one array", role, self._make_one_array)
+        return array  # type: ignore[no-any-return]
+
+    def divided(self, array: NDArray[Any]) -> list[NDArray[Any]]:
+        """One array as an array for each variable."""
+        shapes = self.case.workload.shapes
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        parts = np.split(array, ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _make_variables(self, role: str) -> list[tf.Variable]:
+        with tf.device(device.name()):
+            return [tf.Variable(value) for value in self.case.values(role)]
+
+    def _make_one_array(self, role: str) -> list[NDArray[Any]]:
+        array = np.empty(self.case.elements, getattr(self.case.dtypes, role))
+        for part, value in zip(self.divided(array), self.case.values(role), strict=True):
+            part[...] = value
+        return [array]
+
+    def _shared(self, kind: str, role: str, make: Callable[[str], list[Any]]) -> list[Any]:
+        if self.case.stored_bytes < SHARED_BYTES:
+            return make(role)
+        if (kind, role) not in self._kept:
+            self._kept[kind, role] = make(role)
+        return self._kept[kind, role]
+
+
+def outside_graphs(
+    step: Callable[[], object],
+    averages: Sequence[tf.Variable],
+    variables: Sequence[tf.Variable],
+) -> Contestant:
+    """A contestant whose variables live outside any graph."""
+    lists = {AVERAGES: averages, VARIABLES: variables}
+    return Contestant(step, lambda role: [variable.numpy() for variable in lists[role]])

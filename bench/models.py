@@ -1,0 +1,64 @@
+"""Shapes of the trainable variables of known networks."""
+
+from __future__ import annotations
+
+import functools
+
+Shape = tuple[int, ...]
+
+# "Attention Is All You Need"'s block as BERT and GPT-2 have it, per layer of `width`.
+FEED_FORWARD = 4
+
+
+@functools.cache
+def resnet_50() -> tuple[Shape, ...]:
+    """The 214 variables of Keras's ResNet-50, whose convolutions have biases."""
+    return keras_shapes("ResNet50")
+
+
+@functools.cache
+def mobilenet_v3() -> tuple[Shape, ...]:
+    """The 174 variables of Keras's MobileNetV3 Large, most of them tiny."""
+    return keras_shapes("MobileNetV3Large")
+
+
+def keras_shapes(name: str) -> tuple[Shape, ...]:
+    """The shapes of a model of keras.applications, which is built for it and thrown away."""
+    import keras  # noqa: PLC0415 - takes seconds.
+    import tensorflow as tf  # noqa: PLC0415
+
+    with tf.device("cpu"):
+        model = getattr(keras.applications, name)(weights=None)
+    return tuple(tuple(variable.shape) for variable in model.trainable_variables)
+
+
+def bert_large() -> tuple[Shape, ...]:
+    """The 391 variables of BERT-large: embeddings, 24 layers of width 1,024, the pooler.
+
+    Devlin et al., 2019: a vocabulary of 30,522, 512 positions, 2 segments.
+    """
+    width = 1024
+    norm = [(width,), (width,)]
+    layer = [
+        *3 * [(width, width), (width,)],  # Query, key and value.
+        *[(width, width), (width,), *norm],
+        *[(width, FEED_FORWARD * width), (FEED_FORWARD * width,)],
+        *[(FEED_FORWARD * width, width), (width,), *norm],
+    ]
+    embeddings = [(30_522, width), (512, width), (2, width), *norm]
+    return (*embeddings, *24 * layer, (width, width), (width,))
+
+
+def gpt2_xl(layers: int) -> tuple[Shape, ...]:
+    """A decoder with the widths of GPT-2 XL, of which 48 layers make 580 variables.
+
+    Radford et al., 2019: width 1,600, a vocabulary of 50,257, 1,024 positions.
+    """
+    width = 1600
+    norm = [(width,), (width,)]
+    layer = [
+        *[*norm, (width, 3 * width), (3 * width,), (width, width), (width,)],
+        *[*norm, (width, FEED_FORWARD * width), (FEED_FORWARD * width,)],
+        *[(FEED_FORWARD * width, width), (width,)],
+    ]
+    return ((50_257, width), (1024, width), *layers * layer, *norm)

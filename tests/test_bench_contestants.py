@@ -1,0 +1,140 @@
+"""The benchmark's contestants do what they claim, on the variables that it claims."""
+
+import contextlib
+import math
+
+import numpy as np
+import pytest
+from bench_cases import EVERY_DTYPES, SHAPES, SMALL, Case
+from oracle import assert_same_bits, updated
+
+from tf_mavg._bench import machine_code, models, swaps, updates, workloads
+from tf_mavg._bench.contestant import Ground
+from tf_mavg._bench.steps import ON_REQUEST, SWAP, UPDATE
+from tf_mavg._bench.workloads import AVERAGES, VARIABLES
+
+STEPS = 3
+every_dtypes = pytest.mark.parametrize("dtypes", EVERY_DTYPES, ids=lambda dtypes: dtypes.name)
+
+
+def entrants(operation, case):
+    return [entrant for entrant in operation.entrants if entrant.takes_part(case)]
+
+
+def after_steps(entrant, case, steps):
+    """What a contestant has made of its averages and variables."""
+    with contextlib.ExitStack() as stack:
+        contestant = entrant.make(Ground(case, stack))
+        for role in (AVERAGES, VARIABLES):
+            for start, value in zip(contestant.read(role), case.values(role), strict=True):
+                np.testing.assert_array_equal(start, value, err_msg=entrant.label)
+        for _ in range(steps):
+            contestant.step()
+            contestant.wait()
+        return [[np.array(value) for value in contestant.read(r)] for r in (AVERAGES, VARIABLES)]
+
+
+@every_dtypes
+def test_every_update_computes_what_the_oracle_says(dtypes):
+    case = Case(SMALL, dtypes)
+    variables, expected = list(case.values(VARIABLES)), list(case.values(AVERAGES))
+    for _ in range(STEPS):
+        pairs = zip(expected, variables, strict=True)
+        expected = [np.asarray(updated(a, v, case.decay)) for a, v in pairs]
+    if "float16" in dtypes.averages:  # The limit moves bytes there, see test_cpu_kernels.
+        without = [e for e in entrants(UPDATE, case) if not e.name.startswith(updates.LIMIT)]
+    else:
+        without = entrants(UPDATE, case)
+    exact = {e.label for e in without if e.ours and e.runner != "XLA"}
+    # A peer rounds each operation, to its own dtype.
+    unit = float(np.finfo(dtypes.averages).eps) if dtypes.averages != "bfloat16" else 2.0**-7
+    for entrant in without:
+        averages, kept = after_steps(entrant, case, STEPS)
+        for received, wanted in zip(averages, expected, strict=True):
+            if entrant.label in exact:
+                assert_same_bits(received, wanted)
+            else:
+                np.testing.assert_allclose(
+                    received.astype(np.float32),
+                    wanted.astype(np.float32),
+                    rtol=0,
+                    atol=16 * unit,
+                    err_msg=entrant.label,
+                )
+        for received, value in zip(kept, variables, strict=True):
+            np.testing.assert_array_equal(received, value, err_msg=entrant.label)
+
+
+@pytest.mark.parametrize("dtypes", EVERY_DTYPES[:3], ids=lambda dtypes: dtypes.name)
+def test_every_swap_swaps(dtypes):
+    case = Case(SMALL, dtypes)
+    for entrant in entrants(SWAP, case):
+        both = after_steps(entrant, case, 1)
+        for received, role in zip(both, (VARIABLES, AVERAGES), strict=True):
+            for one, other in zip(received, case.values(role), strict=True):
+                if entrant.name == swaps.ARITHMETIC:
+                    np.testing.assert_allclose(
+                        one.astype(np.float32), other.astype(np.float32), rtol=0, atol=0.05
+                    )
+                else:
+                    np.testing.assert_array_equal(one, other, err_msg=entrant.label)
+
+
+@pytest.mark.parametrize("operation", [UPDATE, SWAP], ids=lambda operation: operation.name)
+def test_a_baseline_and_the_limit_take_part_wherever_they_can(operation):
+    for case in (*operation.cases, ON_REQUEST):
+        found = [(e.name, e.runner) for e in entrants(operation, case)]
+        assert len(set(found)) == len(found)
+        assert any(e.ours for e in entrants(operation, case))
+        assert operation.limit in {None, *(name for name, _ in found)}
+        if case.dtypes.alike:
+            assert (operation.baseline, "tf.function") in found
+
+
+@every_dtypes
+def test_a_case_knows_its_bytes(dtypes):
+    case = Case(SMALL, dtypes)
+    arrays = {role: list(case.values(role)) for role in (AVERAGES, VARIABLES)}
+    assert [array.shape for array in arrays[AVERAGES]] == list(SHAPES)
+    size = {role: sum(array.nbytes for array in found) for role, found in arrays.items()}
+    assert case.elements == 19
+    assert case.variable_bytes == size[VARIABLES]
+    assert case.stored_bytes == size[AVERAGES] + size[VARIABLES]
+    assert case.update_bytes == 2 * size[AVERAGES] + size[VARIABLES]
+
+
+def test_a_large_variable_repeats_values_and_a_small_one_does_not():
+    large = workloads.same_size(1, workloads.DISTINCT_VALUES + 5, workloads.LEADERS)
+    (value,) = Case(large).values(VARIABLES)
+    assert value.size == workloads.DISTINCT_VALUES + 5
+    first, second, *_ = Case(workloads.MANY_SMALL).values(VARIABLES)
+    assert not np.array_equal(first, second)
+
+
+def test_contestants_share_only_what_no_cache_holds(monkeypatch):
+    case = Case(SMALL)
+    with contextlib.ExitStack() as stack:
+        ground = Ground(case, stack)
+        assert ground.variables(AVERAGES)[0] is not ground.variables(AVERAGES)[0]
+        monkeypatch.setattr("tf_mavg._bench.contestant.SHARED_BYTES", 0)
+        assert ground.variables(AVERAGES)[0] is ground.variables(AVERAGES)[0]
+        assert ground.variables(AVERAGES)[0] is not ground.variables(VARIABLES)[0]
+        assert ground.one_array(AVERAGES) is ground.one_array(AVERAGES)
+
+
+def test_the_models_have_the_published_sizes():
+    published = {model.name: model for model in machine_code.MODELS}
+    for name, shapes in (
+        ("BERT-large", models.bert_large()),
+        ("GPT-2 XL", models.gpt2_xl(layers=48)),
+    ):
+        assert len(shapes) == published[name].tensors
+        assert sum(map(math.prod, shapes)) == published[name].elements
+    resnet = models.resnet_50()
+    # Keras's convolutions have biases.
+    biases = 26_560
+    assert len(resnet) == published["ResNet-50"].tensors + 53
+    assert sum(map(math.prod, resnet)) == published["ResNet-50"].elements + biases
+    mobilenet = models.mobilenet_v3()
+    assert len(mobilenet) == 174
+    assert np.median([math.prod(shape) for shape in mobilenet]) < 1000

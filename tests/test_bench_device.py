@@ -1,0 +1,32 @@
+"""The benchmark measures where the variables of the run are: on the GPU, if TensorFlow has one."""
+
+import contextlib
+
+import pytest
+import worlds
+from bench_cases import SMALL, Case
+
+from tf_mavg._bench import device
+from tf_mavg._bench.contestant import Ground
+from tf_mavg._bench.steps import SWAP, UPDATE, measure
+from tf_mavg._bench.turns import Settings
+from tf_mavg._bench.workloads import VARIABLES
+
+SETTINGS = Settings(turn_seconds=0, seconds=0, fewest=2)
+
+
+@pytest.mark.parametrize("operation", [UPDATE, SWAP], ids=lambda operation: operation.name)
+def test_it_measures_ours(operation):
+    ours = [e for e in operation.entrants if e.ours and e.runner in {"eager", "tf.function"}]
+    entry = measure(operation, Case(SMALL), ours, SETTINGS)
+    assert [c["name"] for c in entry["contestants"]] == [entrant.name for entrant in ours]
+    assert all(c["median_s"] > 0 and c["turns"] == 2 for c in entry["contestants"])
+
+
+def test_its_variables_are_on_the_device_of_the_run():
+    with contextlib.ExitStack() as stack:
+        for variable in Ground(Case(SMALL), stack).variables(VARIABLES):
+            assert worlds.DEVICE in variable.device.lower().replace("/device:", "/")
+    assert device.kind() in worlds.DEVICE
+    assert (device.gpu_name() is not None) == (device.kind() == "gpu")
+    device.wait()
