@@ -28,6 +28,7 @@ LAYERS = [
     "_groups",
     "ops",
     "_swap_state",
+    "_creation",
     "_averages",
     "_weight_averages",
     "_saver",

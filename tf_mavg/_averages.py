@@ -7,26 +7,21 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
-from tensorflow.python.ops.resource_variable_ops import ResourceVariable
-
-# TensorFlow's own makers of a variable beside another: name, device and shard information of the
-# average then are what tf.train.ExponentialMovingAverage gives.
-from tensorflow.python.training import slot_creator
 
 from tf_mavg import ops
 from tf_mavg._autograph import unconverted
+from tf_mavg._creation import create_average
 from tf_mavg._pairs import (
     FLOATING_DTYPES,
     base_dtype,
     check_decay,
-    is_resource,
     shards,
     tensorflow_variable,
 )
 from tf_mavg._swap_state import SwapState, uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 # Lists of variables whose groups are kept for the next step. Who averages parts of a model by turns
 # has a few; who makes a new list of other variables each time gains nothing by keeping them.
@@ -156,7 +151,7 @@ class ExponentialMovingAverage(
             # No device scope of the caller's: an average lies where its variable does, and
             # init_scope would bring the scope back within colocation.
             with tf.compat.v1.device(None), tf.init_scope():
-                average = _maker_of_average(variable)(variable, self.name)
+                average = create_average(variable, self.name)
                 # A checkpoint that was restored earlier may hold its value.
                 self._handle_deferred_dependencies(f"average_{len(self._averages)}", average)
                 self._averages[variable.ref()] = average
@@ -293,69 +288,6 @@ def _run_without_hooks(session: Any, operation: tf.Operation) -> None:
         session.run(operation)
 
 
-def _initial_value_of(variable: tf.Variable) -> Any:
-    """What the variable's initializer assigns.
-
-    `initial_value` may read other variables; the initializer reads their initial values instead.
-    """
-    return variable.initializer.inputs[1]
-
-
 def _read(value: Any) -> Any:
     """The value now: a reference variable converts to a tensor read at an unordered moment."""
     return value.read_value() if isinstance(value, tf.Variable) else value
-
-
-def _create_average(variable: tf.Variable, initial_value: tf.Tensor, name: str) -> tf.Variable:
-    return slot_creator.create_slot(
-        variable, initial_value, name, colocate_with_primary=True, copy_xla_sharding=True
-    )
-
-
-def _maker_of_average(variable: tf.Variable) -> Callable[[tf.Variable, str], tf.Variable]:
-    if not is_resource(variable):
-        return _average_of_reference
-    at_once = tf.executing_eagerly() and not tf.distribute.has_strategy()
-    return _average_at_once if at_once and variable.is_initialized() else _average_of_resource
-
-
-def _average_at_once(variable: tf.Variable, name: str) -> tf.Variable:
-    """An average in eager mode, past the creators of variables.
-
-    With them, a tf.function would find that it makes variables, and trace itself once more.
-    """
-    with tf.device(variable.device), tf.name_scope(""):
-        return ResourceVariable(
-            variable.read_value(),
-            trainable=False,
-            name=f"{variable._shared_name}/{name}",  # noqa: SLF001 - the name without ":0".
-        )
-
-
-def _average_of_resource(variable: tf.Variable, name: str) -> tf.Variable:
-    with tf.device(variable.device):
-        initial_value = tf.cond(
-            tf.compat.v1.is_variable_initialized(variable),
-            variable.read_value,
-            lambda: _initial_value_of(variable),
-        )
-    return _create_average(variable, initial_value, name)
-
-
-def _average_of_reference(variable: tf.Variable, name: str) -> tf.Variable:
-    """An average that starts at the variable's value, or at its initial value if it has none yet.
-
-    A conditional of TensorFlow 2 reads a reference variable before it decides whether to, which
-    fails if the variable has no value; so this one is made of the graph's own switches.
-    """
-    initial_value = _initial_value_of(variable)
-    average = _create_average(variable, initial_value, name)
-    with tf.compat.v1.get_default_graph().colocate_with(variable.op, ignore_existing=True):
-        reference = variable._ref()  # noqa: SLF001 - no public way to the reference.
-        is_initialized = tf.compat.v1.is_variable_initialized(variable)
-        current = tf.raw_ops.RefSwitch(data=reference, pred=is_initialized).output_true
-        initial = tf.raw_ops.Switch(data=initial_value, pred=is_initialized).output_false
-        start = tf.raw_ops.Merge(inputs=[tf.identity(current), initial]).output
-        # Given to the constructor, the switches would be rewritten around the variable.
-        average._initializer_op = tf.compat.v1.assign(average, start).op  # noqa: SLF001 - see above.
-    return average
