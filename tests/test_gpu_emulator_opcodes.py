@@ -149,26 +149,6 @@ def remainder(a: np.ndarray, b: np.ndarray) -> Iterator[int]:
         yield (abs(x) % abs(y) if y else abs(x)) * (-1 if x < 0 else 1)
 
 
-def extract(kind: str) -> Callable[..., np.ndarray]:
-    width = opcodes.WIDTHS[kind]
-
-    def reference(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-        fields = []
-        for value, position, length in zip(map(int, a), map(int, b), map(int, c)):
-            position, length = position & 255, length & 255
-            value >>= position  # an arithmetic shift of Python's, so the sign goes on
-            if kind[0] == "u" or length == 0:
-                fields.append(value & ((1 << length) - 1))
-            elif position + length >= width:
-                fields.append(value)
-            else:
-                field = value & ((1 << length) - 1)
-                fields.append(field - (1 << length) if field >> (length - 1) else field)
-        return wrap(fields, kind)
-
-    return reference
-
-
 def permute(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     results = []
     for low, high, choices in zip(a, b, c):
@@ -316,8 +296,6 @@ def logic() -> Iterator[Case]:
         yield Case(f"shl.{kind} d, a, b;", (kind, "u32"), kind, shift("l", kind))
     for kind in (*BITS, *INTEGERS):
         yield Case(f"shr.{kind} d, a, b;", (kind, "u32"), kind, shift("r", kind))
-    for kind in WIDE_INTEGERS:
-        yield Case(f"bfe.{kind} d, a, b, c;", (kind, "u32", "u32"), kind, extract(kind))
     yield Case("prmt.b32 d, a, b, c;", ("b32",) * 3, "b32", permute)
     for name, compare in COMPARISONS.items():
         for kind in (*BITS, *INTEGERS, "f32", "f64"):

@@ -137,14 +137,6 @@ CUresult cuModuleLoadData(CUmodule* handle, const void* image) {
   return CUDA_SUCCESS;
 }
 
-CUresult cuModuleLoadDataEx(CUmodule* handle, const void* image, unsigned, CUjit_option*, void**) {
-  return cuModuleLoadData(handle, image);
-}
-
-CUresult cuModuleLoadFatBinary(CUmodule* handle, const void* image) {
-  return cuModuleLoadData(handle, image);
-}
-
 CUresult cuModuleUnload(CUmodule handle) {
   std::lock_guard<std::mutex> lock(mutex);
   const auto found = modules.find(handle);
@@ -195,8 +187,6 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute attribute, CUfuncti
       return CUDA_ERROR_INVALID_VALUE;
   }
 }
-
-CUresult cuFuncSetCacheConfig(CUfunction, CUfunc_cache) { return CUDA_SUCCESS; }
 
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction handle, int block_size,
                                                      size_t) {

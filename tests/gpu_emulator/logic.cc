@@ -1,4 +1,4 @@
-// and or xor not shl shr bfe prmt setp selp: bits, comparisons and choices.
+// and or xor not shl shr prmt setp selp: bits, comparisons and choices.
 
 #include <algorithm>
 
@@ -61,26 +61,6 @@ struct ShiftRight {
           static_cast<typename T::Value>(warp.Get<T>(i.a, lane) >> std::min(amount, kLast));
       const bool empty = amount > kLast && std::is_unsigned_v<typename T::Value>;
       warp.Set<T>(i.d, lane, empty ? 0 : value);
-    });
-  }
-};
-
-// Bits c at position b of a; a signed field's highest bit, or a's where the field ends, fills up.
-struct ExtractField {
-  template <class T>
-  static void Run(Warp& warp, const Instruction& i) {
-    constexpr uint32_t kWidth = 8 * sizeof(typename T::Value);
-    warp.ForEachLane([&](int lane) {
-      const uint64_t value = T::Store(warp.Get<T>(i.a, lane));
-      const uint32_t position = warp.Get<U32>(i.b, lane) & 0xff;
-      const uint32_t length = warp.Get<U32>(i.c, lane) & 0xff;
-      const uint32_t highest = std::min(position + std::max(length, 1u) - 1, kWidth - 1);
-      const bool sign = std::is_signed_v<typename T::Value> && length > 0 && (value >> highest & 1);
-      uint64_t field = sign ? ~uint64_t{0} : 0;
-      for (uint32_t bit = 0; bit < length && position + bit < kWidth; ++bit) {
-        field = (field & ~(uint64_t{1} << bit)) | (value >> (position + bit) & 1) << bit;
-      }
-      warp.Set<T>(i.d, lane, static_cast<typename T::Value>(field));
     });
   }
 };
@@ -170,11 +150,6 @@ void DecodeShr(InstructionReader& reader, Instruction& i) {
   reader.Operands(&i.d, {&i.a, &i.b});
 }
 
-void DecodeBfe(InstructionReader& reader, Instruction& i) {
-  i.execute = reader.Choose<ExtractField>(reader.type(), Types<U32, S32, U64, S64>());
-  reader.Operands(&i.d, {&i.a, &i.b, &i.c});
-}
-
 void DecodePrmt(InstructionReader& reader, Instruction& i) {
   if (reader.type() != Type::kB32) reader.Fail("its type is not supported");
   i.execute = Permute;
@@ -238,8 +213,7 @@ const InstructionSet& Logic() {
   static const InstructionSet& set = *new InstructionSet{
       {"and", DecodeBits<And>}, {"or", DecodeBits<Or>}, {"xor", DecodeBits<ExclusiveOr>},
       {"not", DecodeNot},       {"shl", DecodeShl},     {"shr", DecodeShr},
-      {"bfe", DecodeBfe},       {"prmt", DecodePrmt},   {"setp", DecodeSetp},
-      {"selp", DecodeSelp},
+      {"prmt", DecodePrmt},     {"setp", DecodeSetp},   {"selp", DecodeSelp},
   };
   return set;
 }

@@ -167,9 +167,4 @@ void DrainDevice(int device) {
   LegacyStream(device)->Drain();
 }
 
-void DrainBlocking(int device) {
-  DrainCreated(device, /*only_blocking=*/true);
-  LegacyStream(device)->Drain();
-}
-
 }  // namespace gpu_emulator

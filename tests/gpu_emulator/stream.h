@@ -81,7 +81,5 @@ bool DestroyStream(const void* handle);
 // handle is unknown. Handles 0 and 1 mean the legacy stream of `device`.
 std::shared_ptr<Stream> FindStream(const void* handle, int device);
 void DrainDevice(int device);
-// What a synchronous call on the legacy stream waits for.
-void DrainBlocking(int device);
 
 }  // namespace gpu_emulator
