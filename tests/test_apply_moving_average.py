@@ -43,7 +43,7 @@ def test_any_shape(world, shape, rng):
 
 
 def test_over_a_thousand_variables_of_mixed_dtypes(world, rng):
-    dtypes = [PAIR_DTYPES[i % len(PAIR_DTYPES)] for i in range(600)]
+    dtypes = [PAIR_DTYPES[i % len(PAIR_DTYPES)] for i in range(1000)]
     averages = [normal(rng, 3, average) for average, _ in dtypes]
     values = [normal(rng, 3, variable) for _, variable in dtypes]
     a, v = world.variables(averages, "average"), world.variables(values)
