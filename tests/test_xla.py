@@ -54,6 +54,8 @@ def test_every_step_equals_the_uncompiled_one_within_a_unit(dtypes, rng):
             # A contracted product is rounded once less; it is no larger than these two.
             bound = np.abs(start[i]).astype(FLOAT64) + np.abs(variable.numpy().astype(FLOAT64))
             assert_within_ulps(averages[i].numpy(), expected[i], bound, 1)
+            if dtypes[0].itemsize == 2:  # Computed in float32: few results lie near to a tie.
+                assert (averages[i].numpy() != expected[i]).sum() <= SIZES[i] // 100
             variable.assign(normal(rng, SIZES[i], dtypes[1]))
 
 

@@ -12,9 +12,8 @@ from tf_mavg._keras_support import (
     average_dtype,
     check_choice,
     is_averaged,
-    value_of,
 )
-from tf_mavg._pairs import check_decay
+from tf_mavg._pairs import check_decay, tensorflow_variable
 from tf_mavg._weight_averages import WeightAverages
 
 if TYPE_CHECKING:
@@ -174,10 +173,10 @@ class AveragingOptimizer(AveragingState):
         """Makes averages that start at the weights."""
         averaged = [weight for weight in weights if is_averaged(weight, self.exclude)]
         # Where the trace makes the weights too, they have values only when it is traced again.
-        have_values = all(bool(value_of(weight).is_initialized()) for weight in weights)
+        have_values = all(bool(tensorflow_variable(weight).is_initialized()) for weight in weights)
         self.__dict__["_starts_late"] = [] if have_values else weights
         for weight in averaged:
-            with tf.device(value_of(weight).device):  # An update needs both on one.
+            with tf.device(tensorflow_variable(weight).device):  # An update needs both on one.
                 average = self._make_average(
                     weight,
                     _value_of_start(weight) if have_values else _zeros,
@@ -185,11 +184,11 @@ class AveragingOptimizer(AveragingState):
                 )
             # A checkpoint that was restored earlier may hold its value.
             child = f"average_{len(self._average_of)}"
-            self._handle_deferred_dependencies(child, value_of(average))
+            self._handle_deferred_dependencies(child, tensorflow_variable(average))
             self._average_of[self._var_key(weight)] = average
-        averages = [value_of(average) for average in self._average_of.values()]
+        averages = [tensorflow_variable(average) for average in self._average_of.values()]
         self.__dict__["_weight_averages"] = WeightAverages(
-            averages, [value_of(weight) for weight in averaged]
+            averages, [tensorflow_variable(weight) for weight in averaged]
         )
 
     def _start_late(self) -> None:
@@ -197,7 +196,9 @@ class AveragingOptimizer(AveragingState):
         if not self._starts_late:
             return
         with tf.init_scope():
-            if all(bool(value_of(weight).is_initialized()) for weight in self._starts_late):
+            if all(
+                bool(tensorflow_variable(weight).is_initialized()) for weight in self._starts_late
+            ):
                 self._checked().start()
                 self.__dict__["_starts_late"] = []
 
@@ -210,7 +211,7 @@ class AveragingOptimizer(AveragingState):
 
 
 def _value_of_start(weight: Any) -> Callable[[Any, Any], tf.Tensor]:
-    return lambda _, dtype: tf.cast(value_of(weight), dtype)
+    return lambda _, dtype: tf.cast(tensorflow_variable(weight), dtype)
 
 
 def _zeros(shape: Any, dtype: Any) -> tf.Tensor:

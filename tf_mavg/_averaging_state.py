@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tf_mavg._keras_support import value_of
+from tf_mavg._pairs import tensorflow_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,7 +134,7 @@ class AveragingState:
         children = dict(super()._trackable_children(save_type, **kwargs))  # type: ignore[misc]
         children["inner_optimizer"] = self.inner_optimizer
         for i, average in enumerate(self._average_of.values()):
-            children[f"average_{i}"] = value_of(average)
+            children[f"average_{i}"] = tensorflow_variable(average)
         if self._weight_averages is not None:
             children.update(self._weight_averages.children_of_functions(save_type))
         return children

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
-
-from tf_mavg._pairs import FLOATING_DTYPES, HALF_DTYPES
+from tf_mavg._pairs import FLOATING_DTYPES, HALF_DTYPES, tensorflow_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,11 +17,6 @@ class Wrapped:
     def __init__(self, optimizer: Any) -> None:
         """Holds `optimizer`."""
         self.optimizer = optimizer
-
-
-def value_of(variable: Any) -> tf.Variable:
-    """The tf.Variable of a Keras 3 variable; another one itself."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def path_of(variable: Any) -> str:
@@ -40,7 +33,7 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
 
 def is_averaged(variable: Any, exclude: Sequence[str] | Callable[[Any], bool] | None) -> bool:
     """Whether a trained variable has an average; see `MovingAverage` for `exclude`."""
-    if value_of(variable).dtype not in FLOATING_DTYPES:
+    if tensorflow_variable(variable).dtype not in FLOATING_DTYPES:
         return False
     if getattr(variable, "overwrite_with_gradient", False):  # Scales of float8 training.
         return False
@@ -51,7 +44,7 @@ def is_averaged(variable: Any, exclude: Sequence[str] | Callable[[Any], bool] | 
 
 def average_dtype(variable: Any, choice: str | None) -> str:
     """The dtype of a variable's average; see `MovingAverage` for the choices."""
-    dtype = value_of(variable).dtype
+    dtype = tensorflow_variable(variable).dtype
     if dtype in HALF_DTYPES and choice != "same":
         return "float32"
     return dtype.name  # type: ignore[no-any-return]
