@@ -43,7 +43,7 @@ def test_every_step_equals_the_uncompiled_one_within_a_unit(dtypes, rng):
         ops.apply_moving_average(averages, variables, decay)
 
     plain, compiled = tf.function(step), tf.function(step, jit_compile=True)
-    for decay in (0.9, 0.5, 0.999, 0.0, 1.0):
+    for decay in (0.9, 0.5, 0.1, 0.999, 0.0, 1.0):  # 1 - 0.1 is rounded in float32.
         start = [average.numpy() for average in averages]
         plain(tf.constant(decay))
         expected = [average.numpy() for average in averages]
@@ -54,8 +54,8 @@ def test_every_step_equals_the_uncompiled_one_within_a_unit(dtypes, rng):
             # A contracted product is rounded once less; it is no larger than these two.
             bound = np.abs(start[i]).astype(FLOAT64) + np.abs(variable.numpy().astype(FLOAT64))
             assert_within_ulps(averages[i].numpy(), expected[i], bound, 1)
-            if dtypes[0].itemsize == 2:  # Computed in float32: few results lie near to a tie.
-                assert (averages[i].numpy() != expected[i]).sum() <= SIZES[i] // 100
+            if dtypes[0].itemsize == 2:  # Computed in float32, so few results lie near to a tie.
+                assert (averages[i].numpy() != expected[i]).sum() <= 1 + SIZES[i] // 50
             variable.assign(normal(rng, SIZES[i], dtypes[1]))
 
 
