@@ -18,8 +18,7 @@ SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
   $(shell find cc cmake cuda tf_mavg bench -type f -not -path "bench/results/*" -not -name '*.pyc')
 # The tests that run, or run once more, on a GPU, if need be the emulated one.
 DEVICE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
-  apply_moving_average averages bench_device errors gpu_kernels groups optimizer saver \
-  swap_variables))
+  apply_moving_average averages bench_device errors gpu_kernels groups optimizer saver swap_variables))
 # A process has all tests of a file, which share what its fixtures make.
 PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check

@@ -20,6 +20,7 @@ def measure(options: argparse.Namespace) -> None:
     """Measure, and write FOLDER/cpu.json, or gpu.json if TensorFlow has a GPU."""
     from . import device, machine  # noqa: PLC0415
     from .first_step import measure_first_steps  # noqa: PLC0415
+    from .keras_step import measure_keras_steps  # noqa: PLC0415
     from .memory import measure_memory  # noqa: PLC0415
     from .share import measure_shares  # noqa: PLC0415
     from .steps import Choice, measure_steps  # noqa: PLC0415
@@ -37,7 +38,7 @@ def measure(options: argparse.Namespace) -> None:
     if "memory" in options.part:
         results["memory"] = measure_memory(choice)
     if "share" in options.part:
-        results["share"] = measure_shares(settings)
+        results["share"] = [*measure_shares(settings), *measure_keras_steps(settings)]
     if "steps" in options.part:
         results["steps"] = measure_steps(settings, choice)
     if "first-step" in options.part:

@@ -22,7 +22,7 @@ from .updates import PEER
 from .workloads import DECAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .networks import Network
     from .updates_tensorflow import MakeAverage
@@ -37,7 +37,7 @@ class Trainer:
 
     Attributes:
       name: Who averages.
-      where: Whether the average is part of the step's tf.function or is updated after it.
+      where: What the averaging is part of; or `AFTER`, where it is called after the step.
       step: Takes the step.
       average: Updates the averages after it, or does nothing.
     """
@@ -97,14 +97,19 @@ def measure_shares(
     settings: Settings, networks: dict[str, Callable[[], Network]] = NETWORKS
 ) -> list[dict[str, Any]]:
     """Trains every network by turns with and without averages; ready for JSON."""
-    return [measure_share(name, make, settings) for name, make in networks.items()]
+    return [
+        measure_share(
+            name, [trainer(make) for trainer in TRAINERS], training(make).variables, settings
+        )
+        for name, make in networks.items()
+    ]
 
 
-def measure_share(name: str, make: Callable[[], Network], settings: Settings) -> dict[str, Any]:
-    """Trains one network."""
-    print(f"share of training, {name}: {len(TRAINERS)} contestants", file=sys.stderr)
-    trainers = [trainer(make) for trainer in TRAINERS]
-    variables = training(make).variables
+def measure_share(
+    name: str, trainers: list[Trainer], variables: Sequence[Any], settings: Settings
+) -> dict[str, Any]:
+    """Trains one network; the first of its trainers does not average."""
+    print(f"share of training, {name}: {len(trainers)} contestants", file=sys.stderr)
     steps, averages = take_turns(trainers, settings)
     shares = []
     for trainer, step, average in zip(trainers, steps, averages, strict=True):

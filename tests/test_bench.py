@@ -12,6 +12,7 @@ from tf_mavg._bench import (
     cli,
     figures,
     first_step,
+    keras_step,
     memory,
     plots,
     share,
@@ -71,7 +72,15 @@ def test_the_summary_is_median_interval_and_quartiles():
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a real run of some contestants, by the command line."""
     path = tmp_path_factory.mktemp("results")
-    only = ["--part", "steps", "--workload", "1,000 x 64", "--contestant", "group op", "C++ loop ("]
+    only = [
+        "--part",
+        "steps",
+        "--workload",
+        "1,000 x 64",
+        "--contestant",
+        "op (eager",
+        "C++ loop (",
+    ]
     short = ["--seconds", "0", "--fewest", "2"]
     cli.main(["measure", "--folder", str(path), *only, *short])
     return path
@@ -85,7 +94,8 @@ def test_the_json_says_what_ran_where(folder):
     assert conditions["cpu_level"] in {"baseline", "avx2", "avx512"}
     assert results["settings"]["fewest"] == 2
     assert results["load_average"].keys() == {"before", "after"}
-    (entry,) = results["steps"]
+    entry, swap = results["steps"]
+    assert swap["operation"] == "swap"
     assert (entry["operation"], entry["workload"]) == ("update", "1,000 x 64")
     assert (entry["variables"], entry["elements"]) == (1000, 64_000)
     assert entry["update_bytes"] == 12 * 64_000
@@ -112,7 +122,7 @@ def test_a_run_compared_with_itself(folder, capsys):
     cli.main(["compare", path, path])
     lines = capsys.readouterr().out.splitlines()
     assert "times faster" in lines[0]
-    assert len(lines) == 2 + 2
+    assert len(lines) == 2 + 3
     assert all(line.endswith("| 1.0 |") for line in lines[2:])
 
 
@@ -154,6 +164,16 @@ def test_the_share_of_a_training_step():
         assert contestant["added_low_s"] <= contestant["added_s"] <= contestant["added_high_s"]
         if contestant["where"] == share.AFTER:
             assert 0 < contestant["share"] < 1
+
+
+def test_the_share_of_a_step_of_keras():
+    entries = keras_step.measure_keras_steps(SHORT, layers=1)
+    assert len(entries) == 2  # Without XLA and with it.
+    for entry in entries:
+        assert (entry["variables"], entry["elements"]) == (2, 65 * 64)
+        assert [c["name"] for c in entry["contestants"]] == [*keras_step.OPTIMIZERS][1:]
+        assert [c["ours"] for c in entry["contestants"]] == [False, True]
+        assert all(c["median_s"] > 0 for c in entry["contestants"])
 
 
 def test_a_choice_names_parts_of_names():
