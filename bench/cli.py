@@ -116,7 +116,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--fewest", type=int, default=7, help="turns of each contestant, at least (default: 7)"
     )
     command.add_argument(
-        "--huge", action="store_true", help="add a variable of 2^31 + 1 elements: 8.6 GB a copy"
+        "--huge",
+        action="store_true",
+        help="add one variable of 2^31 + 1 elements, ours alone: takes 13 GB",
     )
 
     command = commands.add_parser("report", help=report.__doc__, parents=[folder])

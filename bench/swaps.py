@@ -12,7 +12,7 @@ import tf_mavg
 from . import graph
 from .contestant import OURS, Contestant, Entrant, Ground, outside_graphs
 from .updates_tensorflow import eager
-from .workloads import AVERAGES, EVERYONE, LEADERS, PEERS, VARIABLES
+from .workloads import ALONE, AVERAGES, EVERYONE, LEADERS, PEERS, VARIABLES
 
 if TYPE_CHECKING:
     from .updates_tensorflow import Wrap
@@ -75,7 +75,7 @@ def through_host_memory(ground: Ground) -> Contestant:
 
 
 SWAPS: Final = (
-    Entrant(f"{OURS}, group op", "eager", partial(by_group, wrap=eager), LEADERS),
+    Entrant(f"{OURS}, group op", "eager", partial(by_group, wrap=eager), ALONE),
     Entrant(f"{OURS}, group op", "tf.function", partial(by_group, wrap=tf.function), LEADERS),
     Entrant(OURS, "eager", partial(in_tensorflow, wrap=eager), LEADERS),
     Entrant(OURS, "tf.function", partial(in_tensorflow, wrap=tf.function), LEADERS),

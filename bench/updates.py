@@ -12,7 +12,7 @@ import tf_mavg
 from . import updates_elsewhere as elsewhere
 from . import updates_tensorflow as within
 from .contestant import OURS, Entrant
-from .workloads import EVERYONE, LEADERS, PEERS
+from .workloads import ALONE, EVERYONE, LEADERS, PEERS
 
 PEER: Final = "tf.train.ExponentialMovingAverage"
 ASSIGN_SUB: Final = "assign_sub for each variable"
@@ -36,10 +36,10 @@ _one_by_one = partial(elsewhere.in_torch, step=elsewhere.one_by_one)
 _many_arrays = elsewhere.plain_loop_on_many_arrays
 
 _TENSORFLOW: Final = (
-    Entrant(f"{OURS}, group op", "eager", _group_op, LEADERS, mixed=True),
+    Entrant(f"{OURS}, group op", "eager", _group_op, ALONE, mixed=True),
     Entrant(f"{OURS}, group op", "tf.function", _group_op_in_function, LEADERS, mixed=True),
     Entrant(OURS, "eager", _apply, PEERS),
-    Entrant(OURS, "tf.function", _op, LEADERS, mixed=True),
+    Entrant(OURS, "tf.function", _op, ALONE, mixed=True),
     Entrant(OURS, "Session", within.op_in_session, PEERS, mixed=True),
     Entrant(OURS, "XLA", _op_xla, EVERYONE, float32_only=True),
     Entrant(PEER, "tf.function", _peer, LEADERS),
