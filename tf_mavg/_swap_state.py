@@ -89,7 +89,7 @@ class SwapState:
         if self._flags is None or not in_function:
             return []
         flag, shape = self._flags
-        # The op itself: tf.debugging.Assert would put it into a conditional, a function call a step.
+        # The op itself: tf.debugging.Assert would add a conditional, a function call a step.
         holds = tf.logical_not(flag.read_value())
         asserted = tf.raw_ops.Assert(condition=holds, data=[tf.constant(message)])
         if not for_xla:
