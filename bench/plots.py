@@ -49,7 +49,9 @@ def plot(results: dict[str, Any], folder: Path, name: str) -> list[Path]:
             axes.set_visible(False)
         for axes, entry in zip(panels.flat, entries, strict=False):
             draw_bars(axes, entry)
-        figure.suptitle("Time of one step, with its 95 % interval (shorter is better)")
+        figure.suptitle(
+            "Time of one step on a logarithmic scale, with its 95 % interval (shorter is better)"
+        )
         paths = [folder / f"{name}.png", folder / f"{name}.svg"]
         figure.savefig(paths[0], dpi=130, metadata={"Software": None})
         figure.savefig(paths[1], metadata={"Date": None})

@@ -40,17 +40,40 @@ HEADLINES: Final = (
     ),
     ("swap", ("1,000 x 64 float32", "400 x 65,536 float32", "BERT-large float32")),
 )
+# Beside ours, the baselines and the limit.
+PEERS_SHOWN: Final = {
+    "tf.train.ExponentialMovingAverage",
+    "Keras's use_ema",
+    "torch._foreach_lerp_",
+}
 
 
 def headlines(results: dict[str, Any]) -> str:
     """The tables for the README, and where their numbers come from."""
+    shown = {key: leaders(part) for key, part in results.items()}
     tables = []
     for operation, titles in HEADLINES:
-        entries = {title(e): e for e in results["steps"] if e["operation"] == operation}
+        entries = {title(e): e for e in shown["steps"] if e["operation"] == operation}
         found = [entries[t] for t in titles if t in entries]
         if found:
             tables.append(steps_table(found))
-    return "\n\n".join([*tables, *other_tables(results), provenance(results)])
+    return "\n\n".join([*tables, *other_tables(shown), provenance(results)])
+
+
+def leaders(part: Any) -> Any:
+    """A part of the results without the contestants that the README leaves out."""
+    if isinstance(part, list):
+        return [leaders(entry) for entry in part]
+    if "contestants" not in part:
+        return part
+    shown = PEERS_SHOWN | {part.get("baseline"), part.get("limit")}
+    kept = [c for c in part["contestants"] if c["name"] in shown or is_ours(c["name"])]
+    return part | {"contestants": kept}
+
+
+def is_ours(name: str) -> bool:
+    """Whether a contestant is tf_mavg in one of its forms, not its kernel alone."""
+    return name.startswith("tf_mavg") and not name.endswith(("kernel", "copying"))
 
 
 def everything(results: dict[str, Any]) -> str:

@@ -121,6 +121,22 @@ def test_steps_in_a_while_loop_see_each_other_in_order():
     assert average.numpy() == [((1 * 0.5 + 2) * 0.5 + 3) * 0.5]
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_step_in_a_conditional_keeps_its_place(taken):
+    variable, average = tf.Variable([1.0]), tf.Variable([0.0])
+
+    @tf.function
+    def step(condition):
+        variable.assign_add([1.0])
+        if condition:
+            ops.apply_moving_average([average], [variable], 0.5)
+        variable.assign_add([1.0])
+        return average.read_value()
+
+    assert step(tf.constant(taken)).numpy() == ([1.0] if taken else [0.0])
+    assert variable.numpy() == [3.0]
+
+
 def test_a_function_is_traced_once_for_all_decays():
     variable, average = tf.Variable([1.0]), tf.Variable([0.0])
     traces = []

@@ -116,6 +116,30 @@ def test_a_function_that_was_traced_before_a_swap_refuses_to_update(jit_compile)
     assert step.experimental_get_tracing_count() == 1
 
 
+@jit
+def test_who_leaves_the_context_by_that_error_reads_a_clear_sentence(jit_compile):
+    variable = tf.Variable([1.0])
+    averages = averages_of(variable, [2.0])
+
+    @tf.function(jit_compile=jit_compile)
+    def step():
+        averages.apply([variable])
+
+    step()
+    expected = "while averages and variables are swapped; swap back first"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=expected), averages.swapped():
+        step()
+    assert variable.numpy() == [1.0]
+
+
+def test_another_error_leaves_the_context_as_it_is():
+    averages = averages_of(tf.Variable([1.0]), [2.0])
+    error = tf.errors.InvalidArgumentError(None, None, "of another kind")
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised, averages.swapped():
+        raise error
+    assert raised.value is error
+
+
 def test_a_function_that_is_traced_while_swapped_refuses():
     variable = tf.Variable([1.0])
     averages = averages_of(variable, [2.0])

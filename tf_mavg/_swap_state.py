@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# The name of the op at which a compiled step stops: all of our words that XLA's message can hold.
+_SEEN_BY_XLA: Final = "weights_hold_averages_until_swapped_back"
 
 
 class SwapState:
@@ -95,9 +98,7 @@ class SwapState:
         if not for_xla:
             return [asserted]
         with tf.control_dependencies([asserted]):  # It has the better words.
-            compiled = tf.ensure_shape(
-                shape.read_value(), [0], name="weights_hold_averages_until_swapped_back"
-            )
+            compiled = tf.ensure_shape(shape.read_value(), [0], name=_SEEN_BY_XLA)
         return [compiled.op]
 
     def children_of_functions(self, save_type: str) -> dict[str, tf.Variable]:
@@ -112,6 +113,8 @@ class SwapState:
     ) -> Iterator[None]:
         """A context between two swaps; each changes nothing when it fails.
 
+        Where XLA refused a step within it, in words of its own, it says so in ours.
+
         `is_swapped` is true to the values at every moment: Ctrl-C takes effect before a swap, or
         after it is noted and will be undone.
         """
@@ -121,6 +124,11 @@ class SwapState:
                 swap()
                 self._note_swapped(value=True)
             yield
+        except tf.errors.InvalidArgumentError as error:
+            if _SEEN_BY_XLA not in str(error):
+                raise
+            message = f"No compiled step can be taken {self._swapped_text}"
+            raise tf.errors.InvalidArgumentError(None, None, message) from error
         finally:
             with uninterrupted():
                 if self._is_swapped:
