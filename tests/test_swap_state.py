@@ -97,8 +97,8 @@ def test_a_swap_works_in_a_thread():
     assert (seen, variable.numpy()) == ([2.0], [1.0])
 
 
-@jit
-def test_a_function_that_was_traced_before_a_swap_refuses_to_update(jit_compile):
+def traced_step(*, jit_compile):
+    """A variable that holds 1, its averages, and a step of theirs that was traced and run."""
     variable = tf.Variable([1.0])
     averages = averages_of(variable, [2.0])
 
@@ -107,6 +107,12 @@ def test_a_function_that_was_traced_before_a_swap_refuses_to_update(jit_compile)
         averages.apply([variable])
 
     step()
+    return variable, averages, step
+
+
+@jit
+def test_a_function_that_was_traced_before_a_swap_refuses_to_update(jit_compile):
+    variable, averages, step = traced_step(jit_compile=jit_compile)
     for _ in range(2):
         with averages.swapped(), pytest.raises(tf.errors.InvalidArgumentError, match="averages"):
             step()
@@ -118,14 +124,7 @@ def test_a_function_that_was_traced_before_a_swap_refuses_to_update(jit_compile)
 
 @jit
 def test_who_leaves_the_context_by_that_error_reads_a_clear_sentence(jit_compile):
-    variable = tf.Variable([1.0])
-    averages = averages_of(variable, [2.0])
-
-    @tf.function(jit_compile=jit_compile)
-    def step():
-        averages.apply([variable])
-
-    step()
+    variable, averages, step = traced_step(jit_compile=jit_compile)
     expected = "while averages and variables are swapped; swap back first"
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected), averages.swapped():
         step()
