@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from oracle import FLOAT16, FLOAT32, assert_same_bits, normal, updated
+from tensorflow.python.framework.func_graph import FuncGraph
 
 import tf_mavg
 from tf_mavg import _group_dependencies, ops
@@ -205,6 +206,14 @@ def test_nothing_is_remembered_of_a_group_that_is_gone(pair):
     del update
     gc.collect()
     assert len(_group_dependencies._groups) == before
+
+
+def test_what_a_graph_captures_later_is_seen_too(groups):
+    graph = FuncGraph("function")
+    with graph.as_default():
+        assert not _group_dependencies._touched_in(graph)
+        groups.apply_moving_average(0.5)
+        assert len(_group_dependencies._touched_in(graph)) == 1
 
 
 def test_steps_in_a_while_loop(groups, pair):

@@ -68,28 +68,20 @@ def _touched_in(graph: Any) -> _Touched:
 
 
 def _find_touched(graph: Any) -> _Touched:
-    handles = {group: _in_graph(graph, group) for group in _groups}
-    present = {group: handle for group, handle in handles.items() if handle is not None}
+    # A function captures an eager handle by itself, also in the bodies of its loops.
+    captured = graph.function_captures.by_val_internal
+    present = [group for group in _groups if group in captured]
     bound = {group: {id(v) for side in _groups[group] for v in side} for group in present}
     touched = {}
-    for group, handle in present.items():
+    for group in present:
         # Groups that share a variable keep their order even if the graph does not use it itself.
         others = [
-            present[other]
+            captured[other]
             for other in present
             if other != group and not bound[other].isdisjoint(bound[group])
         ]
         averages, variables = (
-            [h for h in (_in_graph(graph, id(v)) for v in side) if h is not None]
-            for side in _groups[group]
+            [captured[id(v)] for v in side if id(v) in captured] for side in _groups[group]
         )
-        touched[id(handle)] = averages + others, variables
+        touched[id(captured[group])] = averages + others, variables
     return touched
-
-
-def _in_graph(graph: Any, handle: int) -> Any:
-    """The tensor that an eager handle, given by its id, was captured as; None if it was not."""
-    captured = graph.function_captures.by_val_internal
-    if handle not in captured and isinstance(graph.outer_graph, FuncGraph):
-        handle = id(_in_graph(graph.outer_graph, handle))
-    return captured.get(handle)
