@@ -18,14 +18,14 @@ PARTS = ("steps", "first-step", "memory", "share")
 
 def measure(options: argparse.Namespace) -> None:
     """Measure, and write FOLDER/cpu.json, or gpu.json if TensorFlow has a GPU."""
-    from . import device, machine  # noqa: PLC0415
-    from .first_step import measure_first_steps  # noqa: PLC0415
-    from .keras_step import measure_keras_steps  # noqa: PLC0415
-    from .memory import measure_memory  # noqa: PLC0415
-    from .share import measure_shares  # noqa: PLC0415
-    from .steps import Choice, measure_steps  # noqa: PLC0415
-    from .turns import Settings  # noqa: PLC0415
-    from .workloads import DECAY  # noqa: PLC0415
+    from . import device, machine
+    from .first_step import measure_first_steps
+    from .keras_step import measure_keras_steps
+    from .memory import measure_memory
+    from .share import measure_shares
+    from .steps import Choice, measure_steps
+    from .turns import Settings
+    from .workloads import DECAY
 
     settings = Settings(seconds=options.seconds, fewest=options.fewest)
     choice = Choice(options.workload, options.contestant, options.huge)
@@ -52,8 +52,8 @@ def measure(options: argparse.Namespace) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Plot and tabulate every JSON file of FOLDER, beside it; print the tables."""
-    from .plots import plot  # noqa: PLC0415
-    from .tables import everything, headlines, with_section  # noqa: PLC0415
+    from .plots import plot
+    from .tables import everything, headlines, with_section
 
     for path in sorted(options.folder.glob("*.json")):
         results = read(path)
@@ -69,14 +69,14 @@ def report(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace) -> None:
     """Print the ratios of two files of results."""
-    from .compare import comparison  # noqa: PLC0415
+    from .compare import comparison
 
     print(comparison(read(options.first), read(options.second)))
 
 
 def machine_code(_: argparse.Namespace) -> None:
     """Print what the compiled GPU kernels are made of; computed, not measured."""
-    from .machine_code import report as computed  # noqa: PLC0415
+    from .machine_code import report as computed
 
     print(computed())
 
