@@ -108,6 +108,45 @@ def test_a_swapping_manager_writes_averages_for_evaluation_and_resumes_exactly(k
     assert_same(resumed.state(), trainer.state())
 
 
+def test_a_swapping_manager_refuses_a_plain_checkpoint(tmp_path):
+    trainer = Trainer("averages")
+    trainer.train(1)
+    without_mark = trainer.checkpoint.save(tmp_path / "plain")
+    manager = tf_mavg.SwappingCheckpointManager(trainer.checkpoint, trainer.ema, str(tmp_path))
+    with_mark = trainer.checkpoint.save(tmp_path / "plain")
+    before = trainer.state()
+    for path in (without_mark, with_mark):
+        with pytest.raises(ValueError, match="must be one of a SwappingCheckpointManager"):
+            manager.restore(path)
+    assert_same(trainer.state(), before)
+
+
+def test_what_was_restored_without_the_manager_is_not_saved_but_restored_again(tmp_path):
+    trainer = Trainer("averages")
+    trainer.train(2)
+    manager = tf_mavg.SwappingCheckpointManager(trainer.checkpoint, trainer.ema, str(tmp_path))
+    before, path = trainer.state(), manager.save()
+    trainer.checkpoint.restore(path)
+    assert_same(trainer.state(), before[2:] + before[:2])
+    with pytest.raises(RuntimeError, match="in each other's places, because a checkpoint"):
+        manager.save()
+    manager.restore(path)
+    assert_same(trainer.state(), before)
+    manager.save()
+
+
+def test_managers_of_one_checkpoint_agree(tmp_path):
+    trainer = Trainer("averages")
+    trainer.train(1)
+    first, second = (
+        tf_mavg.SwappingCheckpointManager(trainer.checkpoint, trainer.ema, str(tmp_path / name))
+        for name in ("a", "b")
+    )
+    before = trainer.state()
+    second.restore(first.save())
+    assert_same(trainer.state(), before)
+
+
 def test_a_manager_without_a_checkpoint_initializes(tmp_path):
     trainer, calls = Trainer("averages"), []
     manager = tf_mavg.SwappingCheckpointManager(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    import contextlib
+    from collections.abc import Iterator
+
+# The attribute by which a checkpoint tracks whether it holds averages in the place of variables.
+_MARK: Final = "holds_averages_in_place"
 
 
 class Swappable(Protocol):
@@ -55,14 +59,25 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         """
         super().__init__(checkpoint, directory, max_to_keep, **kwargs)
         self._averages = averages
+        # Part of every checkpoint of these objects, and true in those that this class writes.
+        if not hasattr(checkpoint, _MARK):
+            setattr(checkpoint, _MARK, tf.Variable(initial_value=False, trainable=False))
+        self._mark = getattr(checkpoint, _MARK)
 
     def save(self, *args: Any, **kwargs: Any) -> str | None:
         """Saves as `tf.train.CheckpointManager.save`.
 
         Raises:
-          RuntimeError: If averages and variables are swapped, or there are no averages yet.
+          RuntimeError: If averages and variables are swapped, also by a restore that was not this
+            class's, or there are no averages yet.
         """
-        with self._averages.swapped_for_saving():
+        if self._mark.numpy():
+            message = (
+                "Averages and variables are in each other's places, because a checkpoint of this "
+                "manager was restored without it; restore it with the manager."
+            )
+            raise RuntimeError(message)
+        with self._swapped():
             return super().save(*args, **kwargs)  # type: ignore[no-any-return]
 
     def restore(self, path: str | None = None) -> str | None:
@@ -78,15 +93,33 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
 
         Raises:
           AssertionError: If the checkpoint lacks the value of a variable or an average.
+          ValueError: If it was not written by a swapping manager.
           RuntimeError: If averages and variables are swapped, or there are no averages yet.
         """
         path = path or self.latest_checkpoint
         if path is None:
             return None
+        reader = tf.train.load_checkpoint(path)
+        key = f"{_MARK}/.ATTRIBUTES/VARIABLE_VALUE"
+        if not reader.has_tensor(key) or not reader.get_tensor(key):
+            message = (
+                "The checkpoint must be one of a SwappingCheckpointManager, with averages in the "
+                f"place of variables. Received: {path!r}."
+            )
+            raise ValueError(message)
         # The file has them swapped, so reading it into swapped places puts each into its own.
-        with self._averages.swapped_for_saving():
+        with self._swapped():
             self.checkpoint.restore(path).assert_existing_objects_matched()
         return path
+
+    @contextlib.contextmanager
+    def _swapped(self) -> Iterator[None]:
+        with self._averages.swapped_for_saving():
+            self._mark.assign(value=True)
+            try:
+                yield
+            finally:
+                self._mark.assign(value=False)
 
     def restore_or_initialize(self) -> str | None:
         """As `tf.train.CheckpointManager.restore_or_initialize`, with `restore`."""
