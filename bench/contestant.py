@@ -102,7 +102,7 @@ class Ground:
     def one_array(self, role: str) -> NDArray[Any]:
         """All values in one array; NumPy asks Linux for huge pages for a large one."""
         (array,) = self._shared("one array", role, self._make_one_array)
-        return array  # type: ignore[no-any-return]
+        return array
 
     def divided(self, array: NDArray[Any]) -> list[NDArray[Any]]:
         """One array as an array for each variable."""

@@ -90,7 +90,7 @@ def in_session(case: Case, make: Callable[[], Apply]) -> tuple[float, int]:
 
 def applied(make: MakeAverage) -> Apply:
     """`apply` of an object that makes the averages."""
-    return make(DECAY).apply  # type: ignore[no-any-return]
+    return make(DECAY).apply
 
 
 def assigned() -> Apply:

@@ -47,6 +47,7 @@ class PairGroups:
 
     def swap_variables(self) -> None:
         """`swap_variables` on the bound pairs."""
+        # Pairs of a bucket are alike: all are looked at only to name the one that does not fit.
         if any(bucket.first_dtype != bucket.second_dtype for bucket in self._buckets):
             check_swap_dtypes(self._pairs)
         for group in self._groups:
