@@ -17,8 +17,9 @@ PIP_VERSION := 26.2
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
   $(shell find cc cmake cuda tf_mavg bench -type f -not -path "bench/results/*" -not -name '*.pyc')
 # The tests that run, or run once more, on a GPU, if need be the emulated one.
-DEVICE_TESTS := $(addprefix tests/test_,$(addsuffix .py,\
-  apply_moving_average averages bench_device errors gpu_kernels groups optimizer saver swap_variables))
+DEVICE_TESTS := tests/gpu/test_kernels.py tests/averages/test_averages.py \
+  tests/averages/test_optimizer.py tests/files/test_saver.py tests/commands/test_bench_device.py \
+  $(addprefix tests/ops/test_,apply_moving_average.py binding.py errors.py swap_variables.py)
 # A process has all tests of a file, which share what its fixtures make.
 PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check

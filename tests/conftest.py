@@ -1,6 +1,7 @@
 """Fixtures for all tests, and on which device they run; see gpu.py."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 import gpu
 import numpy as np
+import places
 import pytest
 import worlds
 from gpu_emulator import environment, scripts
@@ -119,12 +121,14 @@ def gpu_step(emulator_libraries: Path, tmp_path: Path) -> Callable[..., dict[str
     ) -> dict[str, Any]:
         """Takes the emulator's options, and the folder of a tf_mavg of its own."""
         variables = gpu.emulated(emulator_libraries, log=tmp_path / "log.jsonl", **options)
+        folders = [places.HELPERS]
         if not force_ptx:
             del variables["TF_MAVG_FORCE_PTX"]
         if package:
-            variables["PYTHONPATH"] = str(package)
+            folders.insert(0, str(package))
+        variables["PYTHONPATH"] = os.pathsep.join(folders)
         done = subprocess.run(
-            [sys.executable, Path(__file__).with_name("gpu_step.py"), program],
+            [sys.executable, places.PROGRAMS / "gpu_step.py", program],
             env=variables,
             capture_output=True,
             text=True,

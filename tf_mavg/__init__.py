@@ -3,13 +3,16 @@
 import importlib
 from typing import Any
 
-from tf_mavg import _library, ops
-from tf_mavg._averages import ExponentialMovingAverage
-from tf_mavg._checkpoint import SwappingCheckpointManager
-from tf_mavg._optimizer import MovingAverageOptimizer
-from tf_mavg._saver import SwappingSaver
+from tf_mavg._ops import library  # First: it says what is missing, in one sentence.
 
-__version__: str = _library.BUILD_INFO["version"]
+# isort: split
+from tf_mavg import ops
+from tf_mavg._tensorflow.checkpoint import SwappingCheckpointManager
+from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
+from tf_mavg._tensorflow.optimizer import MovingAverageOptimizer
+from tf_mavg._tensorflow.saver import SwappingSaver
+
+__version__: str = library.BUILD_INFO["version"]
 
 __all__ = [
     "ExponentialMovingAverage",

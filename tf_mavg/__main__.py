@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from tf_mavg._info import report
+from tf_mavg._commands.info import report
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ if keras.config.backend() != "tensorflow":
     message = f"tf_mavg.keras needs Keras's tensorflow backend. Found: {keras.config.backend()}."
     raise ImportError(message)
 
-from tf_mavg._keras_callbacks import make_callbacks
-from tf_mavg._keras_optimizer import MovingAverage
+from tf_mavg._keras.callbacks import make_callbacks
+from tf_mavg._keras.keras3 import MovingAverage
 
 __all__ = ["AverageModelCheckpoint", "EvaluateAverages", "MovingAverage"]
 

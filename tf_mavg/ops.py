@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._autograph import unconverted
-from tf_mavg._groups import PairGroups
-from tf_mavg._library import OPS
-from tf_mavg._pairs import (
+from tf_mavg._compat.tensorflow import unconverted
+from tf_mavg._ops.binding import PairGroups
+from tf_mavg._ops.library import OPS
+from tf_mavg._ops.lists import (
     PairBucket,
     check_decay,
     check_swap_dtypes,

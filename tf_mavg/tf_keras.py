@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
-from tf_mavg._keras_callbacks import make_callbacks
-from tf_mavg._tf_keras_optimizer import MovingAverage
+from tf_mavg._keras.callbacks import make_callbacks
+from tf_mavg._keras.tf_keras import MovingAverage
 
 __all__ = ["AverageModelCheckpoint", "EvaluateAverages", "MovingAverage"]
 

@@ -1,0 +1,28 @@
+"""The examples run, and averages are no worse than the last weights."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from places import ROOT
+
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.mark.parametrize("name", ["keras_fit", "custom_loop"])
+def test_an_example_prints_raw_and_averaged_accuracy(name, tmp_path):
+    pytest.importorskip("sklearn")
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / f"{name}.py", "--epochs", "10"],
+        cwd=tmp_path,  # Not a folder with the sources.
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    found = re.findall(r"^accuracy .*: +([01]\.\d+)$", done.stdout, re.MULTILINE)
+    raw, averaged, *restored = map(float, found)
+    assert averaged >= raw
+    assert averaged > 0.9
+    assert restored == ([averaged] if name == "custom_loop" else [])

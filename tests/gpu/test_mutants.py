@@ -1,0 +1,175 @@
+"""Faults put into the GPU code on purpose, each of which the tests of the GPU must catch.
+
+A mutant of a kernel is compiled to PTX, which the emulated driver loads instead of the shipped one.
+A mutant of the ops is one object of their library, compiled and linked as the build does it.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from typing import NamedTuple
+
+import gpu
+import ptx_rounding
+import pytest
+from places import ROOT
+
+import tf_mavg
+
+WALKER = "cuda/pair_walker.cuh"
+
+
+class Mutant(NamedTuple):
+    """A text of a source file and what takes its place."""
+
+    file: str
+    right: str
+    wrong: str
+
+    def write(self, folder: pathlib.Path):
+        """Writes the file with the fault into a folder."""
+        text = (ROOT / self.file).read_text()
+        assert text.count(self.right) == 1
+        path = folder / self.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace(self.right, self.wrong))
+        return path
+
+
+KERNEL_MUTANTS = {
+    "no tail": Mutant(WALKER, "  WalkArrays(first, second, done, count, operation);", ""),
+    "tail one late": Mutant(WALKER, "done = packs * kPack;", "done = packs * kPack + 1;"),
+    "first side taken for aligned": Mutant(WALKER, "IsAligned<FirstPack>(first)", "true"),
+    "second side taken for aligned": Mutant(WALKER, "IsAligned<SecondPack>(second)", "true"),
+    "search one off": Mutant(
+        "cc/core/chunk_map.h", "first_chunk[middle] <= chunk", "first_chunk[middle] < chunk"
+    ),
+    "last chunk taken for full": Mutant(
+        WALKER, "is_last ? table.last_chunk_elements[pair] : table.chunk_elements",
+        "table.chunk_elements",
+    ),
+    "last chunk one off": Mutant(WALKER, "chunk + 1 == table", "chunk + 2 == table"),
+    "chunks left out": Mutant(WALKER, "chunk += gridDim.x", "chunk += gridDim.x + 1"),
+    "offset of 32 bits": Mutant(
+        WALKER, "static_cast<int64_t>(chunk - table.first_chunk[pair])",
+        "(chunk - table.first_chunk[pair])",
+    ),
+    "swap of one side": Mutant(WALKER, "if (Operation::kWritesSecond) second[i] = b;", ""),
+    "variable for average": Mutant(
+        "cuda/pair_operations.cuh", "Widened(*average), Widened(*variable)",
+        "Widened(*variable), Widened(*average)",
+    ),
+}  # fmt: skip
+CONTRACTION = Mutant("cuda/compile_kernels.py", "--fmad=false", "--fmad=true")
+
+FUNCTORS = "cc/kernels/pair_functors_gpu.cc"
+STEP_MUTANTS = {
+    "update on another stream": Mutant(
+        FUNCTORS, "float*>(decay.data()),\n                                    {StreamOf(ctx)",
+        "float*>(decay.data()), {nullptr",
+    ),
+    "copy that nothing waits for": Mutant(
+        FUNCTORS, "from.TotalBytes(), StreamOf(ctx)", "from.TotalBytes(), nullptr"
+    ),
+    "readers disregarded": Mutant(
+        "cc/kernels/pair_operations.cc", "return !written.copy_on_read() && written.HasReaders();",
+        "return written.copy_on_read();",
+    ),
+}  # fmt: skip
+
+
+def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """The completed process, whose output is text in one piece."""
+    return subprocess.run(
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **settings,
+    )
+
+
+def compiled_kernels(source: pathlib.Path) -> pathlib.Path:
+    """The PTX, for the small form of the table, of the sources in a folder."""
+    script, output = source / "cuda" / "compile_kernels.py", source / "images"
+    done = run(sys.executable, script, "--output", output, "--architectures", "70-virtual")
+    assert done.returncode == 0, done.stdout
+    return output / "small_70.ptx"
+
+
+@pytest.fixture
+def kernel_suite(emulator_libraries, native_alone, tmp_path):
+    """Runs the tests of the kernels on given PTX, up to the first failure."""
+
+    def call(ptx: pathlib.Path) -> subprocess.CompletedProcess[str]:
+        options = ["-c", ROOT / "pyproject.toml", "--noconftest", "-p", "no:cacheprovider", "-s"]
+        selection = ["-k", "not large", ROOT / "tests" / "gpu" / "test_kernels.py"]
+        # A small device, so that a table of the small form has more chunks than the grid blocks.
+        variables = gpu.emulated(emulator_libraries, ptx=ptx, multiprocessors=1)
+        variables["PYTHONPATH"] = str(native_alone)
+        command = [sys.executable, "-m", "pytest", *options, "-q", "-x", *selection]
+        return run(*command, cwd=tmp_path, env=variables)
+
+    return call
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of what the kernels are compiled from."""
+    for folder in ("cuda", "cc/core"):
+        shutil.copytree(ROOT / folder, tmp_path / "source" / folder)
+    return tmp_path / "source"
+
+
+def test_the_kernel_suite_passes_without_a_mutant(kernel_suite, source):
+    done = kernel_suite(compiled_kernels(source))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mutant", KERNEL_MUTANTS.values(), ids=KERNEL_MUTANTS)
+def test_the_kernel_suite_catches(kernel_suite, source, mutant):
+    mutant.write(source)
+    done = kernel_suite(compiled_kernels(source))
+    # A test failed, or the emulator ended the process at a faulty access.
+    failed = done.returncode == 1 and re.search("^1 failed", done.stdout, re.MULTILINE)
+    assert failed or (done.returncode < 0 and "GPU emulator: " in done.stdout), done.stdout
+
+
+def test_a_compilation_that_may_contract_shows_in_the_ptx(source):
+    CONTRACTION.write(source)
+    assert not ptx_rounding.says_how(compiled_kernels(source).read_text())
+
+
+def linked_ops(mutant: Mutant, folder: pathlib.Path) -> pathlib.Path:
+    """The ops with a mutant: what `make install` has built, but for one object."""
+    name = "libtf_mavg_ops.so"
+    (build,) = (ROOT / "build").glob(f"cp{sysconfig.get_config_var('py_version_nodot')}-*")
+    tools = pathlib.Path(sys.executable).parent
+    listed = run(tools / "ninja", "-C", build, "-t", "commands", name).stdout.splitlines()
+    (compilation,) = (line for line in listed if line.endswith(f" -c {ROOT / mutant.file}"))
+    (made,) = re.findall(r" -o (\S+)", compilation)
+    # Neither optimised nor warned about, nor noted for the next build.
+    compilation = re.sub(r" -(O3|Werror|MD|M[TF] \S+)(?= )", "", compilation)
+    for command in (
+        compilation.replace(made, f"{folder}/mutant.o").replace(
+            str(ROOT / mutant.file), str(mutant.write(folder))
+        ),
+        listed[-1].replace(made, f"{folder}/mutant.o").replace(f"-o {name}", f"-o {folder}/{name}"),
+    ):
+        done = run("sh", "-c", command, cwd=build)
+        assert done.returncode == 0, done.stdout
+    return folder / name
+
+
+@pytest.mark.parametrize("mutant", STEP_MUTANTS.values(), ids=STEP_MUTANTS)
+def test_the_order_of_a_step_catches(gpu_step, mutant, tmp_path):
+    shutil.copytree(pathlib.Path(tf_mavg.__file__).parent, tmp_path / "package" / "tf_mavg")
+    shutil.copy2(linked_ops(mutant, tmp_path), tmp_path / "package" / "tf_mavg")
+    # Without a mutant both are true: test_gpu_step.py.
+    found = gpu_step("writes_and_reads", package=tmp_path / "package", delay_us=2000)
+    assert sorted(found) == ["average", "held"]
+    assert not all(found.values())

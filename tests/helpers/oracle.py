@@ -1,0 +1,66 @@
+"""What an update must give, in NumPy: to the bit, and as an exact number."""
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+FLOAT16 = np.dtype(np.float16)
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+
+# (dtype of the average, dtype of the variable), as the ops accept them.
+PAIR_DTYPES = [
+    (FLOAT16, FLOAT16),
+    (BFLOAT16, BFLOAT16),
+    (FLOAT32, FLOAT32),
+    (FLOAT64, FLOAT64),
+    (FLOAT32, FLOAT16),
+    (FLOAT32, BFLOAT16),
+]
+SAME_DTYPES = [average for average, variable in PAIR_DTYPES if average == variable]
+
+# Around the vector widths (4, 8, 16), the block of half precision (512) and the chunk (8192).
+SIZES = [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 511, 512, 513, 8191, 8192, 8193, 16385]
+
+
+def pair_id(pair: tuple[np.dtype, np.dtype]) -> str:
+    """A test's name for a pair of dtypes: "float16 in float32"."""
+    average, variable = pair
+    return variable.name if average == variable else f"{variable.name} in {average.name}"
+
+
+def updated(average: NDArray, variable: NDArray, decay: float) -> NDArray:
+    """The average after one update, bit for bit: computed in float32 or float64, rounded once."""
+    compute = FLOAT64 if average.dtype == FLOAT64 else FLOAT32
+    factor = (np.float32(1) - np.float32(decay)).astype(compute)
+    wide = average.astype(compute)
+    return (wide - (wide - variable.astype(compute)) * factor).astype(average.dtype)
+
+
+def exact(average: NDArray, variable: NDArray, decay: float) -> NDArray[np.float64]:
+    """The average after one update in float64, with the factor 1 - decay taken in float32."""
+    factor = float(np.float32(1) - np.float32(decay))
+    return average.astype(FLOAT64) * (1 - factor) + variable.astype(FLOAT64) * factor
+
+
+def normal(rng: np.random.Generator, size: int | tuple[int, ...], dtype: np.dtype) -> NDArray:
+    """Normal numbers, rounded to a dtype."""
+    return rng.standard_normal(size).astype(dtype)
+
+
+def bits(array: NDArray) -> NDArray[np.uint8]:
+    """The bytes of an array, for comparisons in which every bit counts."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def assert_same_bits(received: NDArray, expected: NDArray) -> None:
+    """Asserts that two arrays agree in dtype, shape and every bit."""
+    assert received.dtype == expected.dtype
+    assert received.shape == expected.shape
+    np.testing.assert_array_equal(bits(received), bits(expected))
+
+
+def patterns(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.ndarray:
+    """Numbers of all bit patterns: NaNs of any payload, infinities, denormals, both zeros."""
+    return rng.integers(0, 256, size * dtype.itemsize, np.uint8).view(dtype)

@@ -1,0 +1,11 @@
+"""Where things lie: the repository, the tests' programs, and what those import."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+TESTS: Final = Path(__file__).parents[1]
+ROOT: Final = TESTS.parent
+PROGRAMS: Final = TESTS / "programs"
+# For PYTHONPATH: the helpers, and the emulated GPU.
+HELPERS: Final = os.pathsep.join([str(TESTS / "helpers"), str(TESTS)])

@@ -1,0 +1,370 @@
+"""Variables bound to groups: by handle for eager steps and functions, by name for Sessions."""
+
+import gc
+import re
+import weakref
+from typing import Any
+
+import emitted
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracle import FLOAT16, FLOAT32, assert_same_bits, normal, updated
+from tensorflow.python.framework.func_graph import FuncGraph
+
+import tf_mavg
+from tf_mavg import ops
+from tf_mavg._compat import control_dependencies
+
+tf1 = tf.compat.v1
+
+
+@pytest.fixture
+def pair():
+    """An average that holds 0 and its variable that holds 1."""
+    return tf.Variable([0.0], name="average"), tf.Variable([1.0], name="variable")
+
+
+@pytest.fixture
+def groups(pair):
+    """The two, bound."""
+    return ops.PairGroups(pair[:1], pair[1:])
+
+
+def graph_of(function: tf.types.experimental.PolymorphicFunction) -> tf.Graph:
+    return function.get_concrete_function().graph
+
+
+def runs_before(graph: tf.Graph, first: str, second: str) -> bool:
+    """Whether the only op of a graph with the first type runs before all with the second."""
+    (before,) = emitted.ops_of(graph, first)
+    after = emitted.ops_of(graph, second)
+    assert after
+    return all(before in emitted.ancestors([op]) for op in after)
+
+
+def test_a_group_updates_eagerly_and_in_a_function(groups, pair):
+    @tf.function
+    def step():
+        groups.apply_moving_average(0.5)
+
+    groups.apply_moving_average(0.5)
+    assert pair[0].numpy() == [0.5]
+    step()
+    assert pair[0].numpy() == [0.75]
+
+
+def test_a_function_captures_one_handle_for_all_variables():
+    variables = [tf.Variable(tf.ones(3)) for _ in range(100)]
+    averages = tf_mavg.ExponentialMovingAverage(0.5, grouped=True)
+
+    @tf.function
+    def step():
+        averages.apply(variables)
+
+    concrete = step.get_concrete_function()
+    assert len(concrete.captured_inputs) == 2  # The other tells whether they are swapped.
+    assert [op.type for op in emitted.updates(concrete.graph)] == ["GroupApplyMovingAverage"]
+    for variable in variables:
+        variable.assign(tf.zeros(3))
+    step()
+    assert all((averages.average(v).numpy() == 0.5).all() for v in variables)
+
+
+def test_only_what_is_asked_to_be_grouped_is_grouped_in_a_function(pair):
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+
+    @tf.function
+    def step():
+        averages.apply(pair[1:])
+
+    assert [op.type for op in emitted.updates(graph_of(step))] == ["ResourceApplyMovingAverage"]
+
+
+def test_it_waits_for_writes_and_holds_up_later_ones(groups, pair):
+    average, variable = pair
+
+    @tf.function
+    def step():
+        variable.assign_add([1.0])
+        groups.apply_moving_average(0.5)
+        variable.assign([100.0])
+        return average.read_value()
+
+    graph = graph_of(step)
+    assert runs_before(graph, "AssignAddVariableOp", "GroupApplyMovingAverage")
+    assert runs_before(graph, "GroupApplyMovingAverage", "AssignVariableOp")
+    assert runs_before(graph, "GroupApplyMovingAverage", "ReadVariableOp")
+    assert step().numpy() == [1.0]
+    assert variable.numpy() == [100.0]
+
+
+def test_reads_of_its_variables_run_beside_it(groups, pair):
+    @tf.function
+    def step():
+        groups.apply_moving_average(0.5)
+        return pair[1].read_value()
+
+    assert not runs_before(graph_of(step), "GroupApplyMovingAverage", "ReadVariableOp")
+
+
+def test_a_swap_of_a_group_holds_up_reads_of_both_sides(groups, pair):
+    @tf.function
+    def evaluate():
+        groups.swap_variables()
+        seen = [v.read_value() for v in pair]
+        groups.swap_variables()
+        return seen
+
+    assert [value.numpy().tolist() for value in evaluate()] == [[1.0], [0.0]]
+    assert [v.numpy().tolist() for v in pair] == [[0.0], [1.0]]
+
+
+@pytest.mark.parametrize("shared", ["average", "variable"])
+def test_groups_that_share_a_variable_keep_their_order(pair, shared):
+    others = [tf.Variable([5.0]), tf.Variable([6.0])]
+    first = ops.PairGroups(*([v] for v in pair))
+    if shared == "average":
+        second = ops.PairGroups([others[0], pair[0]], [others[1], tf.Variable([2.0])])
+    else:
+        second = ops.PairGroups([others[0], others[1]], [tf.Variable([2.0]), pair[1]])
+
+    @tf.function
+    def step():
+        first.apply_moving_average(0.5)
+        second.apply_moving_average(0.5)
+
+    before, after = emitted.updates(graph_of(step))
+    assert before in emitted.ancestors([after])
+
+
+def test_groups_that_share_nothing_run_side_by_side(groups):
+    other = ops.PairGroups([tf.Variable([5.0])], [tf.Variable([6.0])])
+
+    @tf.function
+    def step():
+        groups.apply_moving_average(0.5)
+        other.apply_moving_average(0.5)
+
+    before, after = emitted.updates(graph_of(step))
+    assert before not in emitted.ancestors([after])
+
+
+def test_a_call_of_a_function_with_a_group_keeps_its_place(groups, pair):
+    average, variable = pair
+
+    @tf.function(autograph=False)
+    def update():
+        groups.apply_moving_average(0.5)
+
+    @tf.function
+    def step():
+        variable.assign_add([1.0])
+        update()
+        variable.assign([100.0])
+        return average.read_value()
+
+    graph = graph_of(step)
+    assert runs_before(graph, "AssignAddVariableOp", "PartitionedCall")
+    assert runs_before(graph, "PartitionedCall", "AssignVariableOp")
+    assert runs_before(graph, "PartitionedCall", "ReadVariableOp")
+    assert step().numpy() == [1.0]
+
+
+def traced_update(
+    average: tf.Variable, variable: tf.Variable
+) -> tuple[Any, weakref.ref[ops.PairGroups]]:
+    """An update of the pair as a concrete function, and the groups that it was traced with."""
+    groups = ops.PairGroups([average], [variable])
+
+    @tf.function
+    def update():
+        groups.apply_moving_average(0.5)
+
+    return update.get_concrete_function(), weakref.ref(groups)
+
+
+def test_a_concrete_function_outlives_the_groups_it_was_traced_with(pair):
+    update, groups = traced_update(*pair)
+    gc.collect()
+    assert groups() is None
+
+    @tf.function
+    def step():
+        pair[1].assign([3.0])
+        update()
+
+    assert runs_before(graph_of(step), "AssignVariableOp", "PartitionedCall")
+    step()
+    assert pair[0].numpy() == [1.5]
+
+
+def test_nothing_is_remembered_of_a_group_that_is_gone(pair):
+    gc.collect()
+    before = len(control_dependencies._groups)
+    update, _ = traced_update(*pair)
+    assert len(control_dependencies._groups) == before + 1
+    del update
+    gc.collect()
+    assert len(control_dependencies._groups) == before
+
+
+def test_what_a_graph_captures_later_is_seen_too(groups):
+    graph = FuncGraph("function")
+    with graph.as_default():
+        assert not control_dependencies._touched_in(graph)
+        groups.apply_moving_average(0.5)
+        assert len(control_dependencies._touched_in(graph)) == 1
+
+
+def test_steps_in_a_while_loop(groups, pair):
+    @tf.function
+    def steps():
+        for _ in tf.range(3):
+            pair[1].assign_add([1.0])
+            groups.apply_moving_average(0.5)
+
+    steps()
+    assert pair[0].numpy() == [((2 * 0.5 + 3) * 0.5 + 4) * 0.5]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_step_in_a_conditional(groups, pair, taken):
+    average, variable = pair
+
+    @tf.function
+    def step(condition):
+        variable.assign_add([1.0])
+        if condition:
+            groups.apply_moving_average(0.5)
+        variable.assign_add([1.0])
+        return average.read_value()
+
+    assert step(tf.constant(taken)).numpy() == ([1.0] if taken else [0.0])
+    assert variable.numpy() == [3.0]
+
+
+def test_a_group_in_a_function_is_not_retraced_for_another_decay(groups):
+    traces = []
+
+    @tf.function
+    def step(decay):
+        traces.append(decay)
+        groups.apply_moving_average(decay)
+
+    for decay in (0.9, 0.8):
+        step(tf.constant(decay))
+    assert len(traces) == 1
+
+
+@pytest.mark.cpu  # The emulated GPU has no XLA.
+def test_xla_refuses_it_by_name(groups):
+    @tf.function(jit_compile=True)
+    def step():
+        groups.apply_moving_average(0.5)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'GroupApplyMovingAverage'"):
+        step()
+
+
+def test_a_group_of_unlike_dtypes_is_not_swapped():
+    groups = ops.PairGroups(
+        [tf.Variable([0.0], name="average")], [tf.Variable([1.0], dtype=tf.float16, name="half")]
+    )
+    expected = "The variables of pair 0 must have one dtype to change places. Received: "
+    with pytest.raises(TypeError, match=re.escape(expected)):
+        groups.swap_variables()
+
+
+def test_lists_of_variables_that_come_and_go_are_forgotten():
+    variables = [tf.Variable([1.0]) for _ in range(20)]
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    for i in range(20):
+        averages.apply(variables[: i + 1])
+    assert len(averages._groups) < 10
+    assert all(averages.average(v).numpy() == [1.0] for v in variables)
+
+
+def resources(rng) -> tuple[list[tf.Variable], list[np.ndarray]]:
+    """Two pairs in the default graph, averages first, and their values."""
+    values = [normal(rng, 5, FLOAT32) for _ in range(4)]
+    made = [tf1.Variable(v, name=f"v{i}", use_resource=True) for i, v in enumerate(values)]
+    return made, values
+
+
+def test_a_session_finds_resources_by_name(rng):
+    with tf.Graph().as_default() as graph, tf1.Session() as session:
+        made, values = resources(rng)
+        update = ops.apply_moving_average(made[:2], made[2:], 0.5)
+        (fused,) = emitted.updates(graph)
+        assert fused.inputs[0].op.type == "NamedVariablePairGroup"
+        assert not fused.inputs[0].op.inputs
+        session.run(tf1.global_variables_initializer())
+        session.run(update)
+        for i, average in enumerate(session.run(made[:2])):
+            assert_same_bits(average, updated(values[i], values[i + 2], 0.5))
+
+
+def test_a_variable_that_was_deleted_and_made_anew_is_found(rng):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        made, values = resources(rng)
+        update = ops.apply_moving_average(made[:2], made[2:], 0.5)
+        initialize = tf1.global_variables_initializer()
+        session.run(initialize)
+        session.run(update)
+        session.run(tf.raw_ops.DestroyResourceOp(resource=made[3].handle))
+        expected = r"variable 1 \('v3'\) must be initialized"
+        with pytest.raises(tf.errors.FailedPreconditionError, match=expected):
+            session.run(update)
+        session.run(initialize)
+        session.run(update)
+        for i, average in enumerate(session.run(made[:2])):
+            assert_same_bits(average, updated(values[i], values[i + 2], 0.5))
+
+
+def test_variables_in_a_container_are_found_by_their_handles(rng):
+    with tf.Graph().as_default() as graph, tf1.Session() as session, graph.container("other"):
+        made, values = resources(rng)
+        update = ops.apply_moving_average(made[:2], made[2:], 0.5)
+        assert [op.type for op in emitted.updates(graph)] == ["ResourceApplyMovingAverage"]
+        session.run(tf1.global_variables_initializer())
+        session.run(update)
+        assert_same_bits(session.run(made[0]), updated(values[0], values[2], 0.5))
+
+
+def test_a_graph_that_is_imported_under_another_name_updates_the_same_variables(rng):
+    with tf.Graph().as_default():
+        made, values = resources(rng)
+        update = ops.apply_moving_average(made[:2], made[2:], 0.5, name="update")
+        exported = tf1.train.export_meta_graph()
+    with tf.Graph().as_default() as graph, tf1.Session() as session:
+        tf1.train.import_meta_graph(exported, import_scope="imported")
+        session.run(tf1.global_variables_initializer())
+        session.run(graph.get_operation_by_name(f"imported/{update.name}"))
+        average = graph.get_tensor_by_name("imported/v0/Read/ReadVariableOp:0")
+        assert_same_bits(session.run(average), updated(values[0], values[2], 0.5))
+
+
+def test_a_function_within_a_graph_takes_handles():
+    with tf.Graph().as_default():
+        variable = tf1.get_variable("v", [2], use_resource=True)
+        averages = tf_mavg.ExponentialMovingAverage(0.5, grouped=True)
+        averages.apply([variable])
+
+        @tf.function
+        def step():
+            averages.apply([variable])
+
+        step()
+        kinds = [op.type for op in emitted.updates(graph_of(step))]
+        assert kinds == ["ResourceApplyMovingAverage"]
+
+
+def test_float32_averages_of_half_variables_in_a_session(rng):
+    average, value = normal(rng, 7, FLOAT32), normal(rng, 7, FLOAT16)
+    with tf.Graph().as_default(), tf1.Session() as session:
+        a, v = (tf1.Variable(x, use_resource=True) for x in (average, value))
+        update = ops.apply_moving_average([a], [v], 0.5)
+        session.run(tf1.global_variables_initializer())
+        session.run(update)
+        assert_same_bits(session.run(a), updated(average, value, 0.5))

@@ -1,0 +1,51 @@
+"""What an installation is made of and runs on: the text of `python -m tf_mavg info`."""
+
+from __future__ import annotations
+
+import platform
+
+import tensorflow as tf
+
+from tf_mavg import _native
+from tf_mavg._ops.library import BUILD_INFO, OPS_PATH, XLA_KERNELS, tensorflow_distribution
+
+
+def facts() -> dict[str, str]:
+    """The facts, each a short text under its name, in the order to print them."""
+    active, supported = _native.active_cpu_level(), _native.supported_cpu_level()
+    return {
+        "tf_mavg": BUILD_INFO["version"],
+        "Python": platform.python_version(),
+        "TensorFlow, built against": BUILD_INFO["tensorflow"],
+        "TensorFlow, running": f"{tf.__version__} ({tensorflow_distribution()})",
+        "compiler": BUILD_INFO["compiler"],
+        "op library": str(OPS_PATH),
+        "XLA kernels": XLA_KERNELS,
+        "CPU instructions": f"{active} in use, {supported} supported",
+        "GPU images": _gpu_images(),
+        "GPU driver": _gpu_driver(),
+    }
+
+
+def _gpu_images() -> str:
+    images = _native.gpu_images()
+    kinds = dict.fromkeys(
+        f"{'sm' if image['kind'] == 'cubin' else 'PTX'}_{image['architecture']}" for image in images
+    )
+    return ", ".join(kinds) or "none: this build serves no GPU"
+
+
+def _gpu_driver() -> str:
+    driver = _native.gpu_driver()
+    if driver["error"]:
+        return str(driver["error"])
+    names = ", ".join(device["name"] for device in driver["devices"]) or "no device"
+    version = driver["version"]  # As CUDA has it: 12050 is 12.5.
+    return f"{version // 1000}.{version % 1000 // 10}: {names}"
+
+
+def report() -> str:
+    """The facts as a table of two columns."""
+    rows = facts()
+    width = max(map(len, rows))
+    return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
