@@ -1,6 +1,7 @@
 # The project's commands. Each does only what has changed since it last ran.
 #
 #   make demo     train on real data with averaging, print and plot what it brings
+#   make check    lint, and the tests of what most changes touch: within two minutes
 #   make test     build, install and run the whole test suite
 #   make lint     formatting, static checks and types
 #   make bench    measure against the peers, write bench/results
@@ -20,6 +21,8 @@ SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
 DEVICE_TESTS := tests/gpu/test_kernels.py tests/averages/test_averages.py \
   tests/averages/test_optimizer.py tests/files/test_saver.py tests/commands/test_bench_device.py \
   $(addprefix tests/ops/test_,apply_moving_average.py binding.py errors.py swap_variables.py)
+CHECKED_TESTS := tests/test_architecture.py \
+  $(addprefix tests/,core compat ops averages files keras)
 # A process has all tests of a file, which share what its fixtures make.
 PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -27,7 +30,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo test lint bench wheel clean
+.PHONY: install demo check test lint bench wheel clean
 
 install: $(STAMPS)/package
 
@@ -37,6 +40,9 @@ demo: $(STAMPS)/package $(STAMPS)/demo
 bench: $(STAMPS)/package $(STAMPS)/bench
 	$(BIN)/tf_mavg bench measure --folder bench/results
 	$(BIN)/tf_mavg bench report --folder bench/results --readme README.md
+
+check: lint $(STAMPS)/package $(STAMPS)/test
+	$(BIN)/pytest --quiet $(PYTEST_WORKERS) -m "not slow" $(CHECKED_TESTS) $(PYTEST_ARGS)
 
 test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo dist/stamp
 	$(BIN)/pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)

@@ -22,7 +22,7 @@ def measure(options: argparse.Namespace) -> None:
     from .first_step import measure_first_steps
     from .keras_step import measure_keras_steps
     from .memory import measure_memory
-    from .share import measure_shares
+    from .share import measure_closely, measure_shares
     from .steps import Choice, measure_steps
     from .turns import Settings
     from .workloads import DECAY
@@ -38,7 +38,11 @@ def measure(options: argparse.Namespace) -> None:
     if "memory" in options.part:
         results["memory"] = measure_memory(choice)
     if "share" in options.part:
-        results["share"] = [*measure_shares(settings), *measure_keras_steps(settings)]
+        results["share"] = [
+            *measure_shares(settings),
+            measure_closely(settings),
+            *measure_keras_steps(settings),
+        ]
     if "steps" in options.part:
         results["steps"] = measure_steps(settings, choice)
     if "first-step" in options.part:
@@ -110,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--contestant", nargs="+", default=(), metavar="TEXT", help='only such: "tf_mavg"'
     )
     command.add_argument(
-        "--seconds", type=float, default=15.0, help="for the turns of a table (default: 15)"
+        "--seconds", type=float, default=8.0, help="for the turns of a table (default: 8)"
     )
     command.add_argument(
         "--fewest", type=int, default=7, help="turns of each contestant, at least (default: 7)"

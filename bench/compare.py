@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .figures import Entry, label, multiple, readable, title
-from .tables import markdown, short
+from .parts import markdown
+from .tables import short
 
 
 def comparison(first: dict[str, Any], second: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import device
+from .names import OURS, SESSION
 from .workloads import AVERAGES, VARIABLES, Case
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-OURS: Final = "tf_mavg"
 # No cache holds as much, so contestants may share it without finding what another one left.
 SHARED_BYTES: Final = 2**30
 
@@ -76,6 +76,7 @@ class Entrant:
             self.field <= case.workload.field
             and (self.mixed or case.dtypes.alike)
             and (not self.float32_only or case.dtypes.name == "float32")
+            and not (case.cold and self.runner == SESSION)  # Its graph takes longer than the rest.
             and (self.on_gpu or not device.has_gpu())
         )
 
@@ -98,6 +99,15 @@ class Ground:
     def variables(self, role: str) -> list[tf.Variable]:
         """Variables outside any graph, on the device of the run."""
         return self._shared("tensorflow", role, self._make_variables)
+
+    def lists_of_averages(self) -> list[list[tf.Variable]]:
+        """As many lists of averages as the case has of each variable; never shared."""
+        return [self._make_variables(AVERAGES) for _ in self.case.decays]
+
+    def set_averages(self, averages: Sequence[Any]) -> None:
+        """Gives averages that a contestant has made itself the case's values."""
+        for average, value in zip(averages, self.case.values(AVERAGES), strict=True):
+            average.assign(value)
 
     def one_array(self, role: str) -> NDArray[Any]:
         """All values in one array; NumPy asks Linux for huge pages for a large one."""

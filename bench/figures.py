@@ -34,7 +34,12 @@ def percent(share: float) -> str:
 
 def label(contestant: Entry) -> str:
     """Name and runner, or where it runs."""
-    return f"{contestant['name']} ({contestant.get('runner') or contestant.get('where')})"
+    return f"{contestant['name']} ({runner_of(contestant)})"
+
+
+def runner_of(contestant: Entry) -> str | None:
+    """What calls its code; of a step of training, what the averaging is part of."""
+    return contestant.get("runner") or contestant.get("where")
 
 
 def baseline_of(entry: Entry, contestant: Entry) -> Entry | None:
@@ -60,5 +65,19 @@ def share_of_limit(entry: Entry, contestant: Entry) -> float | None:
 
 
 def title(entry: Entry) -> str:
-    """What an entry was measured on: "1,000 x 64 float32"."""
-    return f"{entry['workload']} {entry['dtypes']}"
+    """What an entry was measured on: "1,000 x 64 float32, cold caches"."""
+    condition = entry.get("condition")
+    return f"{entry['workload']} {entry['dtypes']}{f', {condition}' if condition else ''}"
+
+
+def find_entry(results: Entry, operation: str, wanted: str) -> Entry | None:
+    """The entry of an operation with such a title; None if it was not measured."""
+    found = [e for e in results["steps"] if (e["operation"], title(e)) == (operation, wanted)]
+    return found[0] if found else None
+
+
+def find_contestant(entry: Entry | None, name: str, runner: str) -> Entry | None:
+    """A contestant of an entry; None if it or the entry was not measured."""
+    contestants = entry["contestants"] if entry else []
+    found = [c for c in contestants if (c["name"], runner_of(c)) == (name, runner)]
+    return found[0] if found else None

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
-import tf_mavg
-
 from . import device
-from .contestant import OURS, Ground
+from .contestant import Ground
 from .graph import make_variables, open_session
+from .names import ASSIGN_SUB, OURS, PEER
 from .spread import summary
-from .updates import ASSIGN_SUB, PEER
-from .updates_tensorflow import assign_sub
-from .workloads import DECAY, MANY_SMALL, SMALLEST, VARIABLES, Case
+from .updates_tensorflow import assign_sub, ours, tensorflows
+from .workloads import DECAY, MODEST, SMALLEST, VARIABLES, Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
     Apply = Callable[[Sequence[tf.Variable]], object]
 
-CASE: Final = Case(MANY_SMALL)
+CASE: Final = Case(MODEST)
 ROUNDS: Final = 3
 tf1 = tf.compat.v1
 
@@ -90,7 +88,7 @@ def in_session(case: Case, make: Callable[[], Apply]) -> tuple[float, int]:
 
 def applied(make: MakeAverage) -> Apply:
     """`apply` of an object that makes the averages."""
-    return make(DECAY).apply
+    return make(CASE).apply
 
 
 def assigned() -> Apply:
@@ -106,13 +104,11 @@ def assigned() -> Apply:
     return apply
 
 
-_ours = partial(applied, tf_mavg.ExponentialMovingAverage)
-_grouped = partial(applied, partial(tf_mavg.ExponentialMovingAverage, grouped=True))
-_peer = partial(applied, tf.train.ExponentialMovingAverage)
+_ours = partial(applied, ours)
+_peer = partial(applied, tensorflows)
 
 FIRST_STEPS: Final = (
     FirstStep(OURS, "tf.function", partial(in_function, make=_ours)),
-    FirstStep(f"{OURS}, grouped", "tf.function", partial(in_function, make=_grouped)),
     FirstStep(PEER, "tf.function", partial(in_function, make=_peer)),
     FirstStep(ASSIGN_SUB, "tf.function", partial(in_function, make=assigned)),
     FirstStep(OURS, "Session", partial(in_session, make=_ours)),

@@ -11,8 +11,8 @@ import tensorflow as tf
 import tf_mavg
 
 from . import device
-from .contestant import OURS
-from .share import NOTHING, Trainer, measure_share
+from .names import FIT, KERAS, WITHOUT
+from .share import Trainer, measure_share
 from .workloads import DECAY
 
 if TYPE_CHECKING:
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 LAYERS: Final = 100
 WIDTH: Final = 64
 BATCH: Final = 32
-FIT: Final = "in fit"
 
 OPTIMIZERS: Final[dict[str, Callable[[], Any]]] = {
-    NOTHING: keras.optimizers.Adam,
+    WITHOUT: keras.optimizers.Adam,
     "Keras's use_ema": lambda: keras.optimizers.Adam(use_ema=True, ema_momentum=DECAY),
-    f"{OURS}.keras.MovingAverage": lambda: tf_mavg.keras.MovingAverage("adam", DECAY),
+    KERAS: lambda: tf_mavg.keras.MovingAverage("adam", DECAY),
 }
 
 

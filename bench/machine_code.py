@@ -167,7 +167,7 @@ def expectation_report() -> str:
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for model in MODELS:
         mean = model.elements // model.tensors
-        launches = len(_native.gpu_tables([mean] * model.tensors, 4, "large"))
+        launches = len(_native.gpu_tables([mean] * model.tensors, 2, 4, "large"))
         cells = [model.name, launches, TENSORFLOW_LAUNCHES * model.tensors, apex_launches(model)]
         for bandwidth in BANDWIDTHS.values():
             times = [1e3 * model.elements * b / bandwidth for b in (FUSED_BYTES, TENSORFLOW_BYTES)]

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from . import device
 from .contestant import Ground
+from .names import ARITHMETIC, OURS, PEER, SESSION, TORCH
 from .steps import SWAP, UPDATE
 from .workloads import RESNET, Case
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .steps import Choice
 
 CASE: Final = Case(RESNET)
+WHO: Final = (OURS, PEER, TORCH, ARITHMETIC)
 OPERATIONS: Final = {operation.name: operation for operation in (UPDATE, SWAP)}
 STEPS_BEFORE: Final = 3
 STEPS_MEASURED: Final = 3
@@ -36,13 +38,16 @@ ENVIRONMENT: Final = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def measure_memory(choice: Choice, case: Case = CASE) -> dict[str, Any]:
-    """Measures everyone who works in TensorFlow or PyTorch, ready for JSON."""
+    """Measures tf_mavg and the peers that matter most, ready for JSON."""
     found = []
     for operation in OPERATIONS.values():
         entrants = [
             e
             for e in operation.entrants
-            if e.takes_part(case) and e.runner != "C++" and choice.has_entrant(e)
+            if e.takes_part(case)
+            and e.name in WHO
+            and e.runner != SESSION
+            and choice.has_entrant(e)
         ]
         print(f"memory, {operation.name}: {len(entrants)} contestants", file=sys.stderr)
         for entrant in entrants:

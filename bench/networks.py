@@ -1,4 +1,4 @@
-"""Two networks and a step of their training, to see what averaging adds to it."""
+"""Networks and a step of their training, to see what averaging adds to it."""
 
 from __future__ import annotations
 
@@ -53,6 +53,16 @@ def digits() -> Network:
         ]
     )
     return Network(model, tf.random.uniform([16, 8, 8, 1]), classes=10)
+
+
+def dense(layers: int = 200) -> Network:
+    """So many small dense layers, each of a kernel and a bias: a step of many short ops."""
+    width, batch = 64, 8
+    hidden = [
+        keras.layers.Dense(width, "relu", kernel_initializer="he_normal") for _ in range(layers)
+    ]
+    model = keras.Sequential([keras.Input([width]), *hidden])
+    return Network(model, tf.random.uniform([batch, width]), classes=width)
 
 
 class Transformer(NamedTuple):

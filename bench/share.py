@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,21 +14,18 @@ import tensorflow as tf
 import tf_mavg
 
 from . import device
-from .contestant import OURS
-from .networks import NETWORKS, training
+from .names import AFTER, BARE, MANY_VARIABLES, OURS, PEER, WITHIN, WITHOUT
+from .networks import NETWORKS, dense, training
 from .spread import median_with_interval, summary
 from .turns import WARM_UP_CALLS, Settings, order_of_turns
-from .updates import PEER
 from .workloads import DECAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .networks import Network
-    from .updates_tensorflow import MakeAverage
 
-NOTHING: Final = "without"
-WITHIN, AFTER = "in its tf.function", "after it"
+    MakeAverage = Callable[[float], tf.train.ExponentialMovingAverage]
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,8 @@ class Trainer:
 
     Attributes:
       name: Who averages.
-      where: What the averaging is part of; or `AFTER`, where it is called after the step.
+      where: What the averaging is part of; or `AFTER`, where it is called after the step; or
+        `BARE`, where there is no step.
       step: Takes the step.
       average: Updates the averages after it, or does nothing.
     """
@@ -50,7 +48,7 @@ class Trainer:
 
 def without(make: Callable[[], Network]) -> Trainer:
     """Training without averages."""
-    return Trainer(NOTHING, WITHIN, tf.function(training(make).step), lambda: None)
+    return Trainer(WITHOUT, WITHIN, tf.function(training(make).step), lambda: None)
 
 
 def within(make: Callable[[], Network], name: str, make_average: MakeAverage) -> Trainer:
@@ -77,20 +75,31 @@ def after(make: Callable[[], Network], name: str, make_average: MakeAverage) -> 
     )
 
 
+def bare(make: Callable[[], Network], name: str, make_average: MakeAverage) -> Trainer:
+    """Averages updated in a tf.function of their own, of a network that is not trained."""
+    variables, average = training(make).variables, make_average(DECAY)
+
+    @tf.function
+    def update() -> None:
+        average.apply(variables)
+
+    return Trainer(name, BARE, lambda: None, update)
+
+
 _ours = {"name": OURS, "make_average": tf_mavg.ExponentialMovingAverage}
-_grouped = {
-    "name": f"{OURS}, grouped",
-    "make_average": partial(tf_mavg.ExponentialMovingAverage, grouped=True),
-}
 _peer = {"name": PEER, "make_average": tf.train.ExponentialMovingAverage}
 TRAINERS: Final = (
     without,
     partial(within, **_ours),
-    partial(within, **_grouped),
     partial(after, **_ours),
     partial(within, **_peer),
     partial(after, **_peer),
 )
+# To see whether averaging adds more to a step than it takes by itself, which is a small difference
+# of large times: fewer contestants, and more turns.
+CLOSE_TRAINERS: Final = (without, partial(within, **_ours), partial(bare, **_ours))
+CLOSER: Final = 3
+CLOSE_TURNS: Final = 500
 
 
 def measure_shares(
@@ -98,11 +107,24 @@ def measure_shares(
 ) -> list[dict[str, Any]]:
     """Trains every network by turns with and without averages; ready for JSON."""
     return [
-        measure_share(
-            name, [trainer(make) for trainer in TRAINERS], training(make).variables, settings
-        )
+        measure_share(name, [trainer(make) for trainer in TRAINERS], variables_of(make), settings)
         for name, make in networks.items()
     ]
+
+
+def measure_closely(
+    settings: Settings, name: str = MANY_VARIABLES, make: Callable[[], Network] = dense
+) -> dict[str, Any]:
+    """As `measure_shares` of one network, but against the bare update, with more turns."""
+    more = replace(settings, seconds=CLOSER * settings.seconds, most=CLOSE_TURNS)
+    return measure_share(
+        name, [trainer(make) for trainer in CLOSE_TRAINERS], variables_of(make), more
+    )
+
+
+def variables_of(make: Callable[[], Network]) -> list[tf.Variable]:
+    """What of a network is trained."""
+    return training(make).variables
 
 
 def measure_share(
@@ -113,9 +135,9 @@ def measure_share(
     steps, averages = take_turns(trainers, settings)
     shares = []
     for trainer, step, average in zip(trainers, steps, averages, strict=True):
-        added = average if trainer.where == AFTER else step - steps[0]
+        added = step - steps[0] if trainer.where not in {AFTER, BARE} else average
         median, low, high = median_with_interval(added)
-        whole = float(np.median(step + average))
+        whole = float(np.median((steps[0] if trainer.where == BARE else step) + average))
         shares.append(
             {
                 "name": trainer.name,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from . import caches, device, names
 from .contestant import Ground
+from .names import A_PASS_EACH, ARITHMETIC, DROP_IN, LIMIT, PEER
+from .several import SEVERAL_UPDATES
 from .spread import summary
-from .swaps import ARITHMETIC, SWAPS
-from .turns import Settings, take_turns
-from .updates import LIMIT, PEER, UPDATES
+from .swap_contexts import SWAP_CONTEXTS
+from .swaps import SWAPS
+from .turns import Settings, nothing, take_turns
+from .updates import UPDATES
 from .workloads import (
     BERT,
     BFLOAT16,
@@ -23,8 +28,7 @@ from .workloads import (
     MANY_SMALL,
     MIXED,
     MOBILENET,
-    RESNET,
-    VERY_MANY,
+    PEERS,
     Case,
 )
 
@@ -39,7 +43,7 @@ class Operation:
     """What the contestants do, and whom they are compared with.
 
     Attributes:
-      name: "update" or "swap".
+      name: As tables call it: "update", "swap"...
       entrants: All contestants.
       cases: What they are measured on.
       baseline: Name of the contestants that the others' speed is a multiple of.
@@ -54,24 +58,36 @@ class Operation:
 
 
 UPDATE: Final = Operation(
-    "update",
+    names.UPDATE,
     UPDATES,
     [
-        *map(Case, (MANY_SMALL, MANY_LARGE, VERY_MANY, RESNET, MOBILENET, BERT)),
+        Case(MANY_SMALL),
+        Case(dataclasses.replace(MANY_SMALL, field=PEERS), cold=True),
+        *map(Case, (MANY_LARGE, MOBILENET, BERT)),
         *(Case(MANY_LARGE, dtypes) for dtypes in (FLOAT16, BFLOAT16, MIXED)),
-        Case(RESNET, MIXED),
         Case(GPT, MIXED),
     ],
     baseline=PEER,
     limit=LIMIT,
 )
 SWAP: Final = Operation(
-    "swap",
+    names.SWAP,
     SWAPS,
-    [*map(Case, (MANY_SMALL, MANY_LARGE, RESNET, MOBILENET, BERT)), Case(MANY_LARGE, BFLOAT16)],
+    [*map(Case, (MANY_SMALL, MANY_LARGE, MOBILENET, BERT))],
     baseline=ARITHMETIC,
     limit=None,
 )
+SWAPPED: Final = Operation(
+    names.SWAPPED, SWAP_CONTEXTS, [Case(MANY_SMALL)], baseline=DROP_IN, limit=None
+)
+SEVERAL: Final = Operation(
+    names.SEVERAL,
+    SEVERAL_UPDATES,
+    [Case(MANY_LARGE, averages=count) for count in (2, 3)],
+    baseline=A_PASS_EACH,
+    limit=None,
+)
+OPERATIONS: Final = (UPDATE, SEVERAL, SWAP, SWAPPED)
 ON_REQUEST: Final = Case(HUGE, BFLOAT16)
 
 
@@ -98,12 +114,14 @@ def contains_one(name: str, texts: Sequence[str]) -> bool:
 
 
 def measure_steps(
-    settings: Settings, choice: Choice, operations: Iterable[Operation] = (UPDATE, SWAP)
+    settings: Settings, choice: Choice, operations: Iterable[Operation] = OPERATIONS
 ) -> list[dict[str, Any]]:
     """Measures every operation on every case that is chosen; an entry for each, ready for JSON."""
     entries = []
     for operation in operations:
         for case in [*operation.cases, *([ON_REQUEST] if choice.huge else [])]:
+            if case.cold and device.has_gpu():  # Only the processor's caches can be emptied.
+                continue
             entrants = [
                 e for e in operation.entrants if choice.has_entrant(e) and e.takes_part(case)
             ]
@@ -118,14 +136,20 @@ def measure(
 ) -> dict[str, Any]:
     """Measures the contestants of a case together, ready for JSON."""
     print(f"{operation.name}, {case.name}: {len(entrants)} contestants", file=sys.stderr)
+    flush = caches.new_flush() if case.cold else None
+    if flush:  # A second call in a turn would find what the first one left.
+        settings = dataclasses.replace(settings, turn_seconds=0)
     with contextlib.ExitStack() as stack:
         ground = Ground(case, stack)
-        contestants = [entrant.make(ground) for entrant in entrants]
-        calls, seconds = take_turns([(c.step, c.wait) for c in contestants], settings)
+        steps = [(c.step, c.wait) for c in (entrant.make(ground) for entrant in entrants)]
+        calls, seconds = take_turns(steps, settings, flush or nothing)
     return {
         "operation": operation.name,
         "workload": case.workload.name,
         "dtypes": case.dtypes.name,
+        "condition": case.condition,
+        "averages": case.averages,
+        **({"flush": caches.evidence(flush)} if flush else {}),
         "variables": len(case.workload.shapes),
         "elements": case.elements,
         "update_bytes": case.update_bytes,

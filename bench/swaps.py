@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -10,40 +11,58 @@ import tensorflow as tf
 import tf_mavg
 
 from . import graph
-from .contestant import OURS, Contestant, Entrant, Ground, outside_graphs
-from .updates_tensorflow import eager
+from .contestant import Contestant, Entrant, Ground, outside_graphs
+from .names import ARITHMETIC, BOUND_OP, HOST, OURS, SESSION
+from .updates_tensorflow import eager, ours
 from .workloads import ALONE, AVERAGES, EVERYONE, LEADERS, PEERS, VARIABLES
 
 if TYPE_CHECKING:
     from .updates_tensorflow import Wrap
 
-ARITHMETIC: Final = "arithmetic: a += b; b = a - b; a -= b"
-HOST: Final = "through host memory"
+
+def drop_in(ground: Ground) -> tuple[tf_mavg.ExponentialMovingAverage, Contestant]:
+    """Our object with averages of the case's values, and its swap in eager mode."""
+    average, variables = ours(ground.case), ground.variables(VARIABLES)
+    average.create_averages(variables)
+    averages = [average.average(variable) for variable in variables]
+    ground.set_averages(averages)
+    return average, outside_graphs(average.swap, averages, variables)
 
 
-def in_tensorflow(ground: Ground, wrap: Wrap, *, copy: bool = False) -> Contestant:
-    """Our swap, eagerly or in a tf.function."""
+def in_tensorflow(ground: Ground, wrap: Wrap) -> Contestant:
+    """Our object's swap, eagerly or in a tf.function."""
+    average, contestant = drop_in(ground)
+
+    def step() -> None:
+        average.swap()
+
+    return dataclasses.replace(contestant, step=wrap(step))
+
+
+def copying(ground: Ground) -> Contestant:
+    """The form of our op that leaves every buffer where it is, in a tf.function."""
     averages, variables = ground.variables(AVERAGES), ground.variables(VARIABLES)
 
     def step() -> None:
-        tf_mavg.ops.swap_variables(averages, variables, copy=copy)
+        tf_mavg.ops.swap_variables(averages, variables, copy=True)
 
-    return outside_graphs(wrap(step), averages, variables)
+    return outside_graphs(tf.function(step), averages, variables)
 
 
-def by_group(ground: Ground, wrap: Wrap) -> Contestant:
-    """Our swap of a group of pairs that was bound once."""
+def by_binding(ground: Ground, wrap: Wrap) -> Contestant:
+    """Our swap of variables that were bound once."""
     averages, variables = ground.variables(AVERAGES), ground.variables(VARIABLES)
-    groups = tf_mavg.ops.PairGroups(averages, variables)
-    return outside_graphs(wrap(groups.swap_variables), averages, variables)
+    binding = tf_mavg.ops.Binding(averages, variables)
+    return outside_graphs(wrap(binding.swap_variables), averages, variables)
 
 
 def in_session(ground: Ground) -> Contestant:
-    """Our swap in a Session."""
+    """Our object's swap in a Session."""
 
     def build() -> graph.Built:
-        averages, variables = (graph.make_variables(ground, r) for r in (AVERAGES, VARIABLES))
-        return tf_mavg.ops.swap_variables(averages, variables), averages, variables
+        average, variables = ours(ground.case), graph.make_variables(ground, VARIABLES)
+        average.create_averages(variables)
+        return average.swap(), [average.average(variable) for variable in variables], variables
 
     return graph.in_session(ground, build)
 
@@ -75,17 +94,12 @@ def through_host_memory(ground: Ground) -> Contestant:
 
 
 SWAPS: Final = (
-    Entrant(f"{OURS}, group op", "eager", partial(by_group, wrap=eager), ALONE),
-    Entrant(f"{OURS}, group op", "tf.function", partial(by_group, wrap=tf.function), LEADERS),
+    Entrant(BOUND_OP, "eager", partial(by_binding, wrap=eager), ALONE),
+    Entrant(BOUND_OP, "tf.function", partial(by_binding, wrap=tf.function), LEADERS),
     Entrant(OURS, "eager", partial(in_tensorflow, wrap=eager), LEADERS),
     Entrant(OURS, "tf.function", partial(in_tensorflow, wrap=tf.function), LEADERS),
-    Entrant(OURS, "Session", in_session, LEADERS),
-    Entrant(
-        f"{OURS}, copying",
-        "tf.function",
-        partial(in_tensorflow, wrap=tf.function, copy=True),
-        EVERYONE,
-    ),
+    Entrant(OURS, SESSION, in_session, EVERYONE),
+    Entrant(f"{OURS}, copying", "tf.function", copying, EVERYONE),
     Entrant(ARITHMETIC, "tf.function", partial(arithmetic, wrap=tf.function), LEADERS),
     Entrant(HOST, "eager", through_host_memory, PEERS),
 )

@@ -1,28 +1,33 @@
-"""Markdown tables of results, from their JSON alone: nothing is measured or imported here."""
+"""What a report says of results, in Markdown, from their JSON alone: nothing is measured here."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from .figures import (
-    Entry,
-    label,
-    multiple,
-    percent,
-    readable,
-    share_of_limit,
-    speed_up,
-    title,
+from .figures import find_entry, title
+from .names import OURS, PEER, SEVERAL, SWAP, SWAPPED, TORCH, UPDATE
+from .parts import (
+    caches_table,
+    first_step_table,
+    flush_sentence,
+    markdown,
+    memory_table,
+    several_table,
+    share_table,
+    steps_table,
 )
+from .targets import COLD_TITLE, WARM_TITLE, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from .figures import Entry
 
 # Of each operation, what the README shows, a table each.
 HEADLINES: Final = (
     (
-        "update",
+        UPDATE,
         (
             "1,000 x 64 float32",
             "MobileNetV3 float32",
@@ -31,20 +36,21 @@ HEADLINES: Final = (
         ),
     ),
     (
-        "update",
+        UPDATE,
         (
             "400 x 65,536 float16",
             "400 x 65,536 bfloat16",
             "400 x 65,536 bfloat16 in float32",
         ),
     ),
-    ("swap", ("1,000 x 64 float32", "400 x 65,536 float32", "BERT-large float32")),
+    (SWAP, ("1,000 x 64 float32", "400 x 65,536 float32", "BERT-large float32")),
+    (SWAPPED, ("1,000 x 64 float32",)),
 )
 # Beside ours, the baselines and the limit.
 PEERS_SHOWN: Final = {
-    "tf.train.ExponentialMovingAverage",
+    PEER,
     "Keras's use_ema",
-    "torch._foreach_lerp_",
+    TORCH,
 }
 
 
@@ -73,7 +79,7 @@ def leaders(part: Any) -> Any:
 
 def is_ours(name: str) -> bool:
     """Whether a contestant is tf_mavg in one of its forms, not its kernel alone."""
-    return name.startswith("tf_mavg") and not name.endswith(("kernel", "copying"))
+    return name.startswith(OURS) and not name.endswith(("kernel", "copying"))
 
 
 def everything(results: dict[str, Any]) -> str:
@@ -83,104 +89,24 @@ def everything(results: dict[str, Any]) -> str:
 
 
 def other_tables(results: dict[str, Any]) -> list[str]:
-    """The tables of all but updates and swaps, as far as they were measured."""
+    """The tables that compare entries, or of other parts, as far as they were measured."""
     tables = []
+    warm, cold = (find_entry(results, UPDATE, wanted) for wanted in (WARM_TITLE, COLD_TITLE))
+    if warm and cold:
+        tables += [caches_table(warm, cold), flush_sentence(cold["flush"])]
+    several = [entry for entry in results["steps"] if entry["operation"] == SEVERAL]
+    if several:
+        tables.append(several_table(several))
     if "first_step" in results:
         tables.append(first_step_table(results["first_step"]))
     if "memory" in results:
         tables.append(memory_table(results["memory"]))
     if "share" in results:
         tables.append(share_table(results["share"]))
+    targets = check(results)
+    if targets:
+        tables.append(markdown(["target", "wanted", "measured", "verdict"], targets, left=1))
     return tables
-
-
-def steps_table(entries: Sequence[Entry]) -> str:
-    """One operation: a row for each contestant, a column for each entry."""
-    rows = dict.fromkeys((c["name"], c["runner"]) for e in entries for c in e["contestants"])
-    header = [entries[0]["operation"], "in", *map(title, entries)]
-    lines = []
-    for name, runner in rows:
-        cells = [name, runner]
-        for entry in entries:
-            found = [c for c in entry["contestants"] if (c["name"], c["runner"]) == (name, runner)]
-            cells.append(cell(entry, found[0]) if found else "")
-        lines.append(cells)
-    return markdown(header, lines, left=2)
-
-
-def cell(entry: Entry, contestant: Entry) -> str:
-    """A time, how many times faster than its baseline that is, and the share of the limit."""
-    parts = [readable(contestant["median_s"])]
-    times, share = speed_up(entry, contestant), share_of_limit(entry, contestant)
-    if times is not None:
-        parts.append(f"{multiple(times)} x")
-    if share is not None:
-        parts.append(f"limit {multiple(share)}")
-    return ", ".join(parts)
-
-
-def first_step_table(entry: Entry) -> str:
-    """The time to the first step, and the nodes of its graph."""
-    rows = []
-    for contestant in entry["contestants"]:
-        times = speed_up(entry, contestant)
-        rows.append(
-            [
-                contestant["name"],
-                contestant["runner"],
-                readable(contestant["median_s"]),
-                multiple(times) if times is not None else "",
-                f"{contestant['graph_nodes']:,}",
-            ]
-        )
-    header = [f"first step, {entry['workload']}", "in", "time", "times sooner", "graph nodes"]
-    return markdown(header, rows, left=2)
-
-
-def memory_table(entry: Entry) -> str:
-    """The peak of a step above what was there, as a share of the variables."""
-    rows = [
-        [
-            c["operation"],
-            label(c),
-            f"{c['peak_bytes'] / 2**20:,.1f} MiB",
-            percent(c["peak_bytes"] / entry["variable_bytes"]),
-        ]
-        for c in entry["contestants"]
-    ]
-    header = [
-        "memory of a step",
-        f"{entry['workload']} {entry['dtypes']}",
-        "peak above what was there",
-        f"of the variables' {entry['variable_bytes'] / 2**20:,.0f} MiB",
-    ]
-    return markdown(header, rows, left=2)
-
-
-def share_table(entries: Iterable[Entry]) -> str:
-    """What averaging adds to steps of training."""
-    rows = []
-    for entry in entries:
-        for c in entry["contestants"]:
-            ends = f"{1e3 * c['added_low_s']:.2g} to {1e3 * c['added_high_s']:.2g} ms"
-            rows.append(
-                [
-                    (
-                        f"{entry['network']}: {entry['variables']} variables, "
-                        f"{entry['elements']:,} elements, {readable(entry['without']['median_s'])}"
-                    ),
-                    label(c),
-                    f"{1e3 * c['added_s']:.2g} ms ({ends})",
-                    percent(c["share"]),
-                ]
-            )
-    return markdown(["training step", "averaged by", "adds (95 %)", "of the step"], rows, left=2)
-
-
-def markdown(header: list[str], rows: list[list[str]], left: int) -> str:
-    """A table whose first columns are aligned left, the others right."""
-    rule = [*["---"] * left, *["---:"] * (len(header) - left)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
 def provenance(results: dict[str, Any]) -> str:
@@ -209,7 +135,8 @@ def legend(entries: Sequence[Entry]) -> str:
     turns = [c["turns"] for entry in entries for c in entry["contestants"]]
     if not turns:
         return ""
-    baselines = " and ".join(dict.fromkeys(entry["baseline"] for entry in entries))
+    peers = [e["baseline"] for e in entries if not e["baseline"].startswith(OURS)]
+    baselines = " and ".join(dict.fromkeys(peers))
     return (
         f"Medians of {min(turns)} to {max(turns)} interleaved turns. x: times faster than "
         f"{baselines}, in a Session where the row is, else in a tf.function. "

@@ -30,7 +30,7 @@ class Settings:
     """
 
     turn_seconds: float = 0.005
-    seconds: float = 15.0
+    seconds: float = 8.0
     fewest: int = 7
     most: int = 60
 
@@ -38,12 +38,19 @@ class Settings:
 Step = tuple["Callable[[], object]", "Callable[[], None]"]
 
 
-def take_turns(steps: Sequence[Step], settings: Settings) -> tuple[list[int], list[list[float]]]:
+def nothing() -> None:
+    """What is called before a turn that needs nothing."""
+
+
+def take_turns(
+    steps: Sequence[Step], settings: Settings, before: Callable[[], None] = nothing
+) -> tuple[list[int], list[list[float]]]:
     """Lets all functions take their turn in every round, in an order drawn anew each time.
 
     Args:
       steps: What to time, and what to call at the end of its turn, which counts.
       settings: How long.
+      before: What to call at the start of every turn, which does not count.
 
     Returns:
       For each function, the number of calls a turn, and the seconds a call of every turn.
@@ -51,7 +58,7 @@ def take_turns(steps: Sequence[Step], settings: Settings) -> tuple[list[int], li
     calls = [calls_a_turn(step, settings.turn_seconds) for step in steps]
     seconds: list[list[float]] = [[] for _ in steps]
     for i in order_of_turns(len(steps), settings):
-        seconds[i].append(turn(steps[i], calls[i]))
+        seconds[i].append(turn(steps[i], calls[i], before))
     return calls, seconds
 
 
@@ -73,7 +80,7 @@ def calls_a_turn(step: Step, turn_seconds: float) -> int:
     return max(1, int(turn_seconds / turn(step, WARM_UP_CALLS)))
 
 
-def turn(step: Step, calls: int) -> float:
+def turn(step: Step, calls: int, before: Callable[[], None] = nothing) -> float:
     """The seconds a call of some calls in a row; without Python's garbage collector, by timeit."""
     function, wait = step
 
@@ -83,4 +90,4 @@ def turn(step: Step, calls: int) -> float:
         wait()
 
     repeated = range(calls)
-    return timeit.Timer(all_calls).timeit(1) / calls
+    return timeit.Timer(all_calls, setup=before).timeit(1) / calls

@@ -70,7 +70,11 @@ def plain_loop(ground: Ground) -> Contestant:
 def kernel_alone(ground: Ground) -> Contestant:
     """Our kernel on such arrays, without TensorFlow."""
     level = _native.active_cpu_level()
-    return in_one_array(ground, functools.partial(_native.update, level=level))
+
+    def update(averages: list[Any], variables: list[Any], rate: float, *, threads: int) -> None:
+        _native.apply_moving_average([averages], variables, [rate], level, threads)
+
+    return in_one_array(ground, update)
 
 
 def in_one_array(ground: Ground, update: Callable[..., None]) -> Contestant:
@@ -81,7 +85,7 @@ def in_one_array(ground: Ground, update: Callable[..., None]) -> Contestant:
             update,
             [arrays[AVERAGES]],
             [arrays[VARIABLES]],
-            ground.case.decay,
+            1 - ground.case.decay,
             threads=device.THREADS,
         ),
         lambda role: ground.divided(arrays[role]),
@@ -96,7 +100,7 @@ def plain_loop_on_many_arrays(ground: Ground) -> Contestant:
             _native.plain_loop,
             arrays[AVERAGES],
             arrays[VARIABLES],
-            ground.case.decay,
+            1 - ground.case.decay,
             device.THREADS,
         ),
         arrays.__getitem__,

@@ -16,9 +16,11 @@ from .workloads import AVERAGES, VARIABLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .workloads import Case
+
     # tf.function, with or without XLA; or what leaves a step as it is.
     Wrap = Callable[[Callable[[], None]], Callable[[], object]]
-    MakeAverage = Callable[[float], tf.train.ExponentialMovingAverage]
+    MakeAverage = Callable[[Case], tf.train.ExponentialMovingAverage]
     Formula = Callable[[tf.Variable, tf.Variable, float], None]
 
 xla = functools.partial(tf.function, jit_compile=True)
@@ -29,43 +31,33 @@ def eager(step: Callable[[], None]) -> Callable[[], None]:
     return step
 
 
-def group_op(ground: Ground, wrap: Wrap) -> Contestant:
-    """The op on a group of pairs that was bound once, called eagerly or in a tf.function."""
+def bound_op(ground: Ground, wrap: Wrap) -> Contestant:
+    """The op on variables that were bound once, called eagerly or in a tf.function."""
     averages, variables = ground.variables(AVERAGES), ground.variables(VARIABLES)
-    groups = tf_mavg.ops.PairGroups(averages, variables)
+    binding = tf_mavg.ops.Binding(averages, variables)
     with tf.device(device.name()):
         decay = tf.constant(ground.case.decay)
 
     def step() -> None:
-        groups.apply_moving_average(decay)
+        binding.apply_moving_average(decay)
 
     return outside_graphs(wrap(step), averages, variables)
 
 
-def op_in_function(ground: Ground, wrap: Wrap) -> Contestant:
-    """The op on two lists, in a tf.function."""
-    averages, variables = ground.variables(AVERAGES), ground.variables(VARIABLES)
-
-    def step() -> None:
-        tf_mavg.ops.apply_moving_average(averages, variables, ground.case.decay)
-
-    return outside_graphs(wrap(step), averages, variables)
+def ours(case: Case) -> tf_mavg.ExponentialMovingAverage:
+    """Our object that averages; with float32 averages of half precision where a case has them."""
+    dtype = "same" if case.dtypes.alike else case.dtypes.averages
+    return tf_mavg.ExponentialMovingAverage(case.decay, average_dtype=dtype)
 
 
-def op_in_session(ground: Ground) -> Contestant:
-    """The op on two lists, in a Session."""
-
-    def build() -> graph.Built:
-        averages, variables = (graph.make_variables(ground, r) for r in (AVERAGES, VARIABLES))
-        operation = tf_mavg.ops.apply_moving_average(averages, variables, ground.case.decay)
-        return operation, averages, variables
-
-    return graph.in_session(ground, build)
+def tensorflows(case: Case) -> tf.train.ExponentialMovingAverage:
+    """TensorFlow's."""
+    return tf.train.ExponentialMovingAverage(case.decay)
 
 
 def apply(ground: Ground, make: MakeAverage, wrap: Wrap) -> Contestant:
     """`apply` of an object that makes the averages: ours or TensorFlow's."""
-    average, variables = make(ground.case.decay), ground.variables(VARIABLES)
+    average, variables = make(ground.case), ground.variables(VARIABLES)
 
     def once() -> None:
         average.apply(variables)
@@ -73,8 +65,7 @@ def apply(ground: Ground, make: MakeAverage, wrap: Wrap) -> Contestant:
     step = wrap(once)
     step()  # Makes the averages.
     averages = [average.average(variable) for variable in variables]
-    for variable, value in zip(averages, ground.case.values(AVERAGES), strict=True):
-        variable.assign(value)
+    ground.set_averages(averages)
     return outside_graphs(step, averages, variables)
 
 
@@ -82,7 +73,7 @@ def apply_in_session(ground: Ground, make: MakeAverage) -> Contestant:
     """The op that `apply` of such an object makes, in a Session."""
 
     def build() -> graph.Built:
-        average = make(ground.case.decay)
+        average = make(ground.case)
         variables = graph.make_variables(ground, VARIABLES)
         operation = average.apply(variables)
         return operation, [average.average(variable) for variable in variables], variables

@@ -11,6 +11,7 @@ import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16.
 import numpy as np
 
 from . import models
+from .names import COLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def same_size(variables: int, elements: int, field: int) -> Workload:
 
 MANY_SMALL: Final = same_size(1_000, 64, EVERYONE)
 MANY_LARGE: Final = same_size(400, 65_536, EVERYONE)
-VERY_MANY: Final = same_size(10_000, 64, LEADERS)
+MODEST: Final = same_size(400, 64, PEERS)
 RESNET: Final = Workload("ResNet-50", models.resnet_50, PEERS)
 MOBILENET: Final = Workload("MobileNetV3", models.mobilenet_v3, PEERS)
 BERT: Final = Workload("BERT-large", models.bert_large, LEADERS)
@@ -107,16 +108,38 @@ HUGE: Final = same_size(1, 2**31 + 1, ALONE)
 
 @dataclass(frozen=True)
 class Case:
-    """Averages and variables of a workload in some dtypes."""
+    """Averages and variables of a workload in some dtypes.
+
+    Attributes:
+      workload: The variables.
+      dtypes: What they and their averages are stored in.
+      decay: Of the first average of each variable.
+      averages: How many averages each variable has.
+      cold: Whether each step finds empty caches; otherwise what the step before it left there.
+    """
 
     workload: Workload
     dtypes: Dtypes = FLOAT32
     decay: float = DECAY
+    averages: int = 1
+    cold: bool = False
 
     @property
     def name(self) -> str:
         """As tables and plots call it."""
-        return f"{self.workload.name} {self.dtypes.name}"
+        return f"{self.workload.name} {self.dtypes.name}{self.condition and f', {self.condition}'}"
+
+    @property
+    def condition(self) -> str:
+        """What is unlike the plain case: "cold caches", "2 averages each", or nothing."""
+        if self.cold:
+            return COLD
+        return f"{self.averages} averages each" if self.averages > 1 else ""
+
+    @property
+    def decays(self) -> list[float]:
+        """The decay of each average of a variable: all differ."""
+        return [self.decay ** (i + 1) for i in range(self.averages)]
 
     @property
     def elements(self) -> int:
@@ -129,14 +152,19 @@ class Case:
         return self.elements * self.dtypes.bytes_of(VARIABLES)
 
     @property
+    def average_bytes(self) -> int:
+        """Bytes of all averages."""
+        return self.averages * self.elements * self.dtypes.bytes_of(AVERAGES)
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of all variables and averages."""
-        return self.variable_bytes + self.elements * self.dtypes.bytes_of(AVERAGES)
+        return self.variable_bytes + self.average_bytes
 
     @property
     def update_bytes(self) -> int:
         """Bytes that no update can do without moving: averages are read and written."""
-        return self.stored_bytes + self.elements * self.dtypes.bytes_of(AVERAGES)
+        return self.stored_bytes + self.average_bytes
 
     def values(self, role: str) -> Iterator[NDArray[Any]]:
         """An array for each of the averages or of the variables, the same for every contestant."""

@@ -17,13 +17,15 @@ add_custom_command(
   DEPENDS
     cuda/compile_kernels.py
     cuda/kernels.cu
+    cuda/moving_average.cuh
     cuda/nvrtc/cstdint
-    cuda/pair_operations.cuh
-    cuda/pair_table.h
-    cuda/pair_walker.cuh
-    cc/core/average_formula.h
+    cuda/swap.cuh
+    cuda/table.h
+    cuda/walker.cuh
     cc/core/chunk_map.h
+    cc/core/dtypes.h
     cc/core/half.h
+    cc/core/moving_average.h
     cc/core/portability.h
   COMMENT "Compiling the GPU kernels"
   VERBATIM)

@@ -4,7 +4,7 @@ CMake runs it; by hand: python cuda/compile_kernels.py --output DIR --architectu
 
 Architectures are spelled as in CMake's CUDA_ARCHITECTURES: 90-real is machine code for compute
 capability 9.0, 90-virtual is PTX for 9.0 and above, 90 alone is both. Each is compiled in both
-forms of the table of pairs, see pair_table.h. NVRTC comes from PyPI, so neither a CUDA toolkit nor
+forms of the table, see table.h. NVRTC comes from PyPI, so neither a CUDA toolkit nor
 a GPU is needed; without an architecture, not even NVRTC.
 """
 
@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 SOURCE: Final = ROOT / "cuda" / "kernels.cu"
-TABLES: Final = {"small": "SmallPairTable", "large": "LargePairTable"}
+TABLES: Final = {"small": "kSmallTableBytes", "large": "kLargeTableBytes"}
 
 OPTIONS: Final = (
     "--std=c++17",
@@ -80,7 +80,7 @@ class Compiler:
         target = "sm" if image.kind == "cubin" else "compute"
         options = [
             f"--gpu-architecture={target}_{image.architecture}",
-            f"--define-macro=TF_MAVG_TABLE={TABLES[image.form]}",
+            f"--define-macro=TF_MAVG_TABLE_BYTES={TABLES[image.form]}",
             *OPTIONS,
         ]
         arguments = (ctypes.c_char_p * len(options))(*map(str.encode, options))

@@ -10,12 +10,6 @@
 namespace tf_mavg {
 namespace {
 
-constexpr const char* kKernelNames[kKernels] = {
-    "update_float16", "update_bfloat16",           "update_float32",
-    "update_float64", "update_float16_in_float32", "update_bfloat16_in_float32",
-    "swap_bytes",
-};
-
 // Older ones cannot take a kernel's parameter by reference, as __grid_constant__ asks for.
 constexpr int kOldestComputeCapability = 70;
 
@@ -72,19 +66,23 @@ GpuStatus ContextKernels::OfCurrentContext(const Driver& driver,
   return {};
 }
 
-GpuStatus ContextKernels::Find(TableForm form, int kernel, CuFunction* function) {
+GpuStatus ContextKernels::Find(TableForm form, const std::string& kernel, CuFunction* function) {
   const std::lock_guard<std::mutex> lock(mu_);
-  std::optional<Functions>& functions = loaded_[static_cast<int>(form)];
-  if (!functions.has_value()) {
-    Functions made{};
-    if (GpuStatus status = Load(form, &made); !status.ok()) return status;
-    functions = made;
+  Module& module = modules_[static_cast<int>(form)];
+  if (module.handle == nullptr) {
+    if (GpuStatus status = Load(form, &module.handle); !status.ok()) return status;
   }
-  *function = (*functions)[kernel];
-  return {};
+  if (const auto found = module.functions.find(kernel); found != module.functions.end()) {
+    *function = found->second;
+    return {};
+  }
+  GpuStatus status = driver_.Check(
+      driver_.module_get_function(function, module.handle, kernel.c_str()), "cuModuleGetFunction");
+  if (status.ok()) module.functions.emplace(kernel, *function);
+  return status;
 }
 
-GpuStatus ContextKernels::Load(TableForm form, Functions* functions) const {
+GpuStatus ContextKernels::Load(TableForm form, CuModule* module) const {
   const bool force_ptx = ForcePtx();
   const GpuImage* const image =
       ChooseImage(EmbeddedImages(), form, device_.compute_capability, force_ptx);
@@ -99,14 +97,7 @@ GpuStatus ContextKernels::Load(TableForm form, Functions* functions) const {
                            : "It needs sm_" + std::to_string(kOldestComputeCapability) +
                                  " or newer: keep the variables on the CPU.")};
   }
-  CuModule module;
-  GpuStatus status =
-      driver_.Check(driver_.module_load_data(&module, image->data), "cuModuleLoadData");
-  for (int i = 0; i < kKernels && status.ok(); ++i) {
-    status = driver_.Check(driver_.module_get_function(&(*functions)[i], module, kKernelNames[i]),
-                           "cuModuleGetFunction");
-  }
-  return status;
+  return driver_.Check(driver_.module_load_data(module, image->data), "cuModuleLoadData");
 }
 
 }  // namespace tf_mavg

@@ -11,20 +11,16 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <string>
 
-#include "cc/core/pair_type.h"
 #include "cuda/driver.h"
 #include "cuda/gpu_status.h"
 #include "cuda/images.h"
 
 namespace tf_mavg {
-
-// The kernels of kernels.cu: the update of each PairType, then the swap.
-inline constexpr int kKernels = kPairTypes + 1;
-inline constexpr int kSwapKernel = kPairTypes;
 
 struct DeviceFacts {
   int compute_capability;  // 90 is 9.0.
@@ -41,24 +37,28 @@ class ContextKernels {
 
   const DeviceFacts& device() const { return device_; }
 
-  // A kernel for tables of the given form. Loads the module on first use. With the environment
+  // The kernel of kernels.cu with this name, for tables of the given form. Loads the module on
+  // first use. With the environment
   // variable TF_MAVG_FORCE_PTX set to anything but 0, the module is compiled by the driver from
   // PTX, as CUDA_FORCE_PTX_JIT does for the CUDA runtime.
-  GpuStatus Find(TableForm form, int kernel, CuFunction* function);
+  GpuStatus Find(TableForm form, const std::string& kernel, CuFunction* function);
 
  private:
-  using Functions = std::array<CuFunction, kKernels>;
+  struct Module {
+    CuModule handle = nullptr;
+    std::map<std::string, CuFunction> functions;  // Those that were asked for.
+  };
 
   ContextKernels(const Driver& driver, uint64_t context_id)
       : driver_(driver), context_id_(context_id) {}
 
-  GpuStatus Load(TableForm form, Functions* functions) const;
+  GpuStatus Load(TableForm form, CuModule* module) const;
 
   const Driver& driver_;
   const uint64_t context_id_;
   DeviceFacts device_{};
   std::mutex mu_;
-  std::array<std::optional<Functions>, kTableForms> loaded_;  // By TableForm; guarded by mu_.
+  std::array<Module, kTableForms> modules_;  // By TableForm; guarded by mu_.
 };
 
 }  // namespace tf_mavg

@@ -1,50 +1,37 @@
-// The kernels of one image. The build compiles this file once for each architecture and table form,
-// with TF_MAVG_TABLE naming the form; the kernels' names are the same in all.
+// The kernels of one image. The build compiles this file once for each architecture and form of
+// table, with TF_MAVG_TABLE_BYTES the form's size; the kernels' names are the same in all.
 //
-// kKernelNames of context_kernels.cc lists them. Compiled with --fmad=false, see average_formula.h.
+// cuda/moving_average.cc and cuda/swap.cc call them by name. Compiled with --fmad=false, see
+// cc/core/moving_average.h.
 
-#include "cuda/pair_operations.cuh"
-#include "cuda/pair_table.h"
-#include "cuda/pair_walker.cuh"
+#include "cc/core/dtypes.h"
+#include "cuda/moving_average.cuh"
+#include "cuda/swap.cuh"
+#include "cuda/table.h"
+#include "cuda/walker.cuh"
 
 using namespace tf_mavg;
 
-using Table = TF_MAVG_TABLE;
+#define TF_MAVG_KERNEL(name, depth)                \
+  __global__ void __launch_bounds__(kBlockThreads) \
+      name(const __grid_constant__ Table<depth, TF_MAVG_TABLE_BYTES> table)
+
+// moving_average_float32_2 is for two averages of a variable.
+#define TF_MAVG_MOVING_AVERAGE(name, Average, Variable, averages)              \
+  TF_MAVG_KERNEL(moving_average_##name##_##averages, averages + 1) {           \
+    WalkTable(table, MovingAverage<Average, Variable, averages>(table.rates)); \
+  }
+#define TF_MAVG_MOVING_AVERAGES(name, Average, Variable) \
+  TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 1)     \
+  TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 2)     \
+  TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 3)     \
+  TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 4)
+static_assert(kMostAverages == 4, "a kernel for each number of averages");
 
 extern "C" {
 
-__global__ void __launch_bounds__(kBlockThreads)
-    update_float16(const __grid_constant__ Table table) {
-  WalkPairs(table, Update<Float16>(table.decay));
-}
+TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_MOVING_AVERAGES)
 
-__global__ void __launch_bounds__(kBlockThreads)
-    update_bfloat16(const __grid_constant__ Table table) {
-  WalkPairs(table, Update<Bfloat16>(table.decay));
-}
-
-__global__ void __launch_bounds__(kBlockThreads)
-    update_float32(const __grid_constant__ Table table) {
-  WalkPairs(table, Update<float>(table.decay));
-}
-
-__global__ void __launch_bounds__(kBlockThreads)
-    update_float64(const __grid_constant__ Table table) {
-  WalkPairs(table, Update<double>(table.decay));
-}
-
-__global__ void __launch_bounds__(kBlockThreads)
-    update_float16_in_float32(const __grid_constant__ Table table) {
-  WalkPairs(table, Update<float, Float16>(table.decay));
-}
-
-__global__ void __launch_bounds__(kBlockThreads)
-    update_bfloat16_in_float32(const __grid_constant__ Table table) {
-  WalkPairs(table, Update<float, Bfloat16>(table.decay));
-}
-
-__global__ void __launch_bounds__(kBlockThreads) swap_bytes(const __grid_constant__ Table table) {
-  WalkPairs(table, Swap());
-}
+TF_MAVG_KERNEL(swap_bytes, 2) { WalkTable(table, Swap()); }
 
 }  // extern "C"

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 
 #include "cuda/context_kernels.h"
-#include "cuda/pair_table.h"
+#include "cuda/table.h"
 #include "cuda/table_plan.h"
 
 namespace tf_mavg {
@@ -19,21 +20,10 @@ int BlocksFor(const DeviceFacts& device, int32_t chunks) {
   return std::min(resident, chunks);
 }
 
-template <typename Table>
-GpuStatus LaunchTables(const Driver& driver, const DeviceFacts& device, CuFunction function,
-                       const std::vector<PairBuffers>& pairs, int64_t first_bytes,
-                       const float* decay, CuStream stream) {
-  return ForEachTable<Table>(pairs, first_bytes, decay, [&](const Table& table) {
-    void* parameters[] = {const_cast<Table*>(&table)};  // The driver copies it before it returns.
-    const int blocks = BlocksFor(device, TotalChunks(table));
-    return driver.Check(driver.launch_kernel(function, blocks, 1, 1, kBlockThreads, 1, 1, 0, stream,
-                                             parameters, nullptr),
-                        "cuLaunchKernel");
-  });
-}
+}  // namespace
 
-GpuStatus Launch(int kernel, const std::vector<PairBuffers>& pairs, int64_t first_bytes,
-                 const float* decay, const LaunchSettings& settings) {
+GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
+                 const float* rates, const LaunchSettings& settings) {
   const Driver* driver;
   if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
   std::shared_ptr<ContextKernels> kernels;
@@ -45,23 +35,16 @@ GpuStatus Launch(int kernel, const std::vector<PairBuffers>& pairs, int64_t firs
   CuFunction function;
   status = kernels->Find(form, kernel, &function);
   if (!status.ok()) return status;
-  const auto launch_tables =
-      form == TableForm::kLarge ? LaunchTables<LargePairTable> : LaunchTables<SmallPairTable>;
-  return launch_tables(*driver, device, function, pairs, first_bytes, decay, settings.stream);
-}
-
-}  // namespace
-
-GpuStatus LaunchUpdate(PairType type, const std::vector<PairBuffers>& pairs, const float* decay,
-                       const LaunchSettings& settings) {
-  return Launch(static_cast<int>(type), pairs, TraitsOf(type).average_bytes, decay, settings);
-}
-
-GpuStatus LaunchSwap(int64_t element_bytes, const std::vector<PairBuffers>& pairs,
-                     const LaunchSettings& settings) {
-  std::vector<PairBuffers> bytes = pairs;
-  for (PairBuffers& pair : bytes) pair.elements *= element_bytes;
-  return Launch(kSwapKernel, bytes, 1, nullptr, settings);
+  return WithTableType(lists.depth(), form, [&](auto type) {
+    using Table = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
+    return ForEachTable<Table>(lists, element_bytes, rates, [&](const Table& table) {
+      void* parameters[] = {const_cast<Table*>(&table)};  // The driver copies it before it returns.
+      const int blocks = BlocksFor(device, TotalChunks(table));
+      return driver->Check(driver->launch_kernel(function, blocks, 1, 1, kBlockThreads, 1, 1, 0,
+                                                 settings.stream, parameters, nullptr),
+                           "cuLaunchKernel");
+    });
+  });
 }
 
 GpuStatus EnqueueCopy(void* to, const void* from, int64_t bytes, CuStream stream) {

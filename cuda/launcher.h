@@ -1,4 +1,6 @@
-// Enqueues the work on pairs of device buffers: one launch for over a thousand of them.
+// Enqueues work on lists of device buffers: one launch for over a thousand positions of two lists.
+//
+// Each operation has a header of its own beside this one, which says what its kernel is called.
 //
 // The caller owns the memory, holds whatever guards it, and has the device's context current; it
 // passes the stream that the buffers belong to. Nothing waits: no call synchronises, copies between
@@ -11,10 +13,9 @@
 
 #include <cstdint>
 #include <optional>
-#include <vector>
+#include <string>
 
-#include "cc/core/pair_buffers.h"
-#include "cc/core/pair_type.h"
+#include "cc/core/lists.h"
 #include "cuda/driver.h"
 #include "cuda/gpu_status.h"
 #include "cuda/images.h"
@@ -27,14 +28,10 @@ struct LaunchSettings {
   std::optional<TableForm> form;
 };
 
-// first -= (first - second) * (1 - *decay), where the averages are first, and decay is a float32
-// in device memory that is read when the kernels run.
-GpuStatus LaunchUpdate(PairType type, const std::vector<PairBuffers>& pairs, const float* decay,
-                       const LaunchSettings& settings);
-
-// Exchanges the contents of first and second, bit for bit.
-GpuStatus LaunchSwap(int64_t element_bytes, const std::vector<PairBuffers>& pairs,
-                     const LaunchSettings& settings);
+// Runs the kernel of this name on the lists. An element of a side that it writes has element_bytes;
+// `rates`, if it takes any, are float32 numbers in device memory that are read when it runs.
+GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
+                 const float* rates, const LaunchSettings& settings);
 
 // Copies between buffers of one device.
 GpuStatus EnqueueCopy(void* to, const void* from, int64_t bytes, CuStream stream);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -15,10 +16,13 @@ import gpu
 import numpy as np
 import places
 import pytest
+import tensorflow as tf
 import worlds
 from gpu_emulator import environment, scripts
 
 import tf_mavg
+
+LOGICAL_CPUS = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,8 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Says where the variables of this run live."""
+    """Says where the variables of this run live, and makes four devices of the CPU."""
     worlds.DEVICE = f"/{config.getoption('device')}:0"
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    one = tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(cpu, [one] * LOGICAL_CPUS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -81,6 +88,20 @@ def world(request: pytest.FixtureRequest) -> Iterator[worlds.World]:
     """Each way of running an op, in turn."""
     with worlds.enter(request.param) as entered:
         yield entered
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Lets SIGINT interrupt, also in a run that ignores it, as a job in the background does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def logical_cpus() -> list[str]:
+    """The names of four CPU devices, for strategies."""
+    return [device.name for device in tf.config.list_logical_devices("CPU")]
 
 
 @pytest.fixture

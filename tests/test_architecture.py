@@ -1,5 +1,6 @@
 """The layers of the source: what may include or import what."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -12,8 +13,8 @@ MAY_INCLUDE = {
     "cc/core": {"cc/core"},
     "cuda": {"cuda", "cc/core"},
     "cc/ops": {"cc/ops", "cc/core"},
-    "cc/kernels": {"cc/kernels", "cuda", "cc/core"},
-    "cc/xla": {"cc/xla", "cc/core"},
+    "cc/kernels": {"cc/kernels", "cc/ops", "cuda", "cc/core"},
+    "cc/xla": {"cc/xla", "cc/ops", "cc/core"},
     "cc/python": {"cc/python", "cuda", "cc/core"},
 }
 # Folders that know TensorFlow.
@@ -84,6 +85,31 @@ def test_a_module_imports_only_floors_below_it(path):
         imported |= {name.strip() for name in names.split(",")}
     own = path.relative_to(ROOT / "tf_mavg").parts[0].removesuffix(".py")
     assert {name for name in imported if floor_of(name) > floor_of(own)} == set()
+
+
+PRIVATE_PACKAGES = r"^\s*(?:from|import) (?:tensorflow\.python|keras\.src|tf_keras\.src)\b"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_private_modules_of_others_are_imported_in_one_place(path):
+    if path.parent.name != "_compat":
+        assert re.findall(PRIVATE_PACKAGES, path.read_text(), re.MULTILINE) == []
+
+
+COMPAT = [path for path in MODULES if path.parent.name == "_compat"]
+PROBES = {path.stem: path.read_text() for path in (ROOT / "tests" / "compat").glob("test_*.py")}
+
+
+@pytest.mark.parametrize("path", COMPAT, ids=lambda path: path.name)
+def test_each_use_of_a_private_name_has_a_probe(path):
+    tricks = [
+        node.name
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert tricks
+    probe = PROBES.get(f"test_{path.stem}", "")
+    assert [name for name in tricks if not re.search(rf"\b{name}\b", probe)] == []
 
 
 BENCH = sorted((ROOT / "bench").glob("*.py"))

@@ -12,11 +12,11 @@ def chunk_count(elements: Sequence[int], chunk_elements: int) -> int: ...
 def chunk_spans(
     elements: Sequence[int], chunk_elements: int, begin: int, end: int
 ) -> list[tuple[int, int, int]]: ...
-def pair_of_chunk(first_chunk: Sequence[int], chunk: int) -> int: ...
-def update(
-    averages: Sequence[NDArray[Any]],
+def position_of_chunk(first_chunk: Sequence[int], chunk: int) -> int: ...
+def apply_moving_average(
+    averages: Sequence[Sequence[NDArray[Any]]],
     variables: Sequence[NDArray[Any]],
-    decay: float,
+    rates: Sequence[float],
     level: str,
     threads: int = 1,
     chunk_elements: int = ...,
@@ -25,9 +25,12 @@ def swap(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], level: s
 def plain_loop(
     averages: Sequence[NDArray[Any]],
     variables: Sequence[NDArray[Any]],
-    decay: float,
+    rate: float,
     threads: int,
 ) -> None: ...
+def same_objects(
+    first: list[Any] | tuple[Any, ...], second: list[Any] | tuple[Any, ...]
+) -> bool: ...
 
 GPU_CHUNK_BYTES: int
 
@@ -36,20 +39,18 @@ def gpu_image_for(compute_capability: int, form: str, force_ptx: bool = False) -
 def gpu_form(driver_version: int, compute_capability: int) -> str: ...
 def gpu_driver() -> dict[str, Any]: ...
 def gpu_tables(
-    elements: Sequence[int], first_bytes: int, form: str
+    elements: Sequence[int], depth: int, element_bytes: int, form: str
 ) -> list[tuple[int, int, int]]: ...
-def gpu_update(
-    averages: Sequence[NDArray[Any]],
+def gpu_apply_moving_average(
+    averages: Sequence[Sequence[NDArray[Any]]],
     variables: Sequence[NDArray[Any]],
-    decay: float,
+    rates: Sequence[float],
     form: str,
-    average_offsets: Sequence[int] = ...,
-    variable_offsets: Sequence[int] = ...,
+    offsets: Sequence[int] = ...,
 ) -> None: ...
 def gpu_swap(
     first: Sequence[NDArray[Any]],
     second: Sequence[NDArray[Any]],
     form: str,
-    first_offsets: Sequence[int] = ...,
-    second_offsets: Sequence[int] = ...,
+    offsets: Sequence[int] = ...,
 ) -> None: ...

@@ -15,11 +15,6 @@ if keras.config.backend() != "tensorflow":
     message = f"tf_mavg.keras needs Keras's tensorflow backend. Found: {keras.config.backend()}."
     raise ImportError(message)
 
-from tf_mavg._keras.callbacks import make_callbacks
-from tf_mavg._keras.keras3 import MovingAverage
+from tf_mavg._keras.keras3 import AverageModelCheckpoint, EvaluateAverages, MovingAverage
 
 __all__ = ["AverageModelCheckpoint", "EvaluateAverages", "MovingAverage"]
-
-EvaluateAverages, AverageModelCheckpoint = make_callbacks(
-    keras, MovingAverage, keras.optimizers.LossScaleOptimizer
-)

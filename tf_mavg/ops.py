@@ -1,92 +1,96 @@
-"""The fused ops on lists of variables: one op a device and pair of dtypes, however long the lists.
+"""The fused ops on lists of variables: one op a device and dtype, however long the lists are.
 
-They check what the host knows, divide the pairs, and emit the native ops; they keep no state.
+They check what the host knows, divide the lists, and emit the native ops; they keep no state.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
-
 from tf_mavg._compat.tensorflow import unconverted
-from tf_mavg._ops.binding import PairGroups
+from tf_mavg._ops.binding import Binding
 from tf_mavg._ops.library import OPS
-from tf_mavg._ops.lists import (
-    PairBucket,
-    check_decay,
-    check_swap_dtypes,
-    check_update_dtypes,
-    emit,
-    make_pairs,
-)
+from tf_mavg._ops.lists import Bucket, averaged_lists, emit, swapped_lists
+from tf_mavg._ops.rates import Rates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["PairGroups", "apply_moving_average", "swap_variables"]
+    import tensorflow as tf
+
+__all__ = ["Binding", "apply_moving_average", "swap_variables"]
 
 
 @unconverted
 def apply_moving_average(
-    averages: Iterable[tf.Variable],
+    averages: Iterable[tf.Variable] | Sequence[Sequence[tf.Variable]],
     variables: Iterable[tf.Variable],
-    decay: float | tf.Tensor | tf.Variable,
+    decay: Any = None,
     name: str | None = None,
+    *,
+    rates: Any = None,
 ) -> tf.Operation | None:
     """Moves every average towards its variable, all in one pass over memory.
 
-    For each pair, with the order and rounding of `tf.train.ExponentialMovingAverage`:
+    For each average, with the order and rounding of `tf.train.ExponentialMovingAverage`:
 
         average -= (average - variable) * (1 - decay)
 
-    The arithmetic is in float32, and in float64 for float64 pairs; `1 - decay` is taken in
-    float32. All pairs of a device and dtype are checked before the first of them is written.
+    The arithmetic is in float32, and in float64 for float64 variables; `1 - decay` is taken in
+    float32. All variables of a device and dtype are checked before the first of them is written.
+    Several averages of a variable cost one reading of the variable.
 
     Args:
       averages: The variables that hold the averages. Each has the shape of its variable, and its
-        dtype; or float32 where the variable is float16 or bfloat16.
+        dtype; or float32 where the variable is float16 or bfloat16. For several averages of each
+        variable, a list of such lists.
       variables: As many variables: bfloat16, float16, float32 or float64, of any shape. All
-        variables of both lists are distinct. A partitioned variable stands for its shards.
-      decay: Scalar in [0, 1], float32 or converted to it.
+        variables of all lists are distinct. A partitioned variable stands for its shards.
+      decay: Scalar in [0, 1], float32 or converted to it: a number, tensor or variable. For several
+        lists of averages, a list of a decay for each.
       name: Optional name of the returned operation.
+      rates: In place of `decay`, what `1 - decay` is: numbers, an array or a tensor, one for each
+        list of averages. A decay near 1 loses digits in float32; its rate does not.
 
     Returns:
       The operation that updates all averages; None when executing eagerly.
 
     Raises:
       ValueError: If the lists are empty or of unequal length, a variable occurs twice, the shapes
-        or devices of a pair differ, or `decay` is known to lie outside [0, 1].
-      TypeError: If something is not a variable, or the dtypes of a pair do not fit.
+        or devices of an average and its variable differ, the decays are not as many as the lists of
+        averages, or one of them is known to lie outside [0, 1].
+      TypeError: If something is not a variable, dtypes do not fit, or `decay` and `rates` are both
+        given or both missing.
       tf.errors.FailedPreconditionError: When run, if a variable is not initialized.
-      tf.errors.InvalidArgumentError: When run, if shapes or `decay` turn out not to fit.
+      tf.errors.InvalidArgumentError: When run, if shapes or decays turn out not to fit.
     """
-    pairs = make_pairs(averages, variables, ("averages", "variables"))
-    check_update_dtypes(pairs)
-    check_decay(decay)
+    lists = averaged_lists(averages, variables)
+    wanted = Rates(len(lists.sides) - 1, decay, rates)
 
-    def make_op(bucket: PairBucket) -> Any:
-        rate = tf.convert_to_tensor(decay, tf.float32, name="decay")
+    def make_op(bucket: Bucket) -> Any:
+        of_bucket = wanted.of(bucket.indices)
         names = bucket.names
         if names:
-            group = OPS.named_variable_pair_group(
+            binding = OPS.bind_named_variables(
                 averages=names[0],
                 variables=names[1],
-                T=bucket.second_dtype,
+                T=bucket.last_dtype,
                 Tavg=bucket.first_dtype,
             )
-            return OPS.group_apply_moving_average(group=group, decay=rate)
+            return OPS.bound_apply_moving_average(binding=binding, rates=of_bucket)
         if bucket.is_resource:
             return OPS.resource_apply_moving_average(
                 averages=bucket.first,
-                variables=bucket.second,
-                decay=rate,
-                T=bucket.second_dtype,
+                variables=bucket.last,
+                rates=of_bucket,
+                T=bucket.last_dtype,
                 Tavg=bucket.first_dtype,
             )
-        return OPS.apply_moving_average(averages=bucket.first, variables=bucket.second, decay=rate)
+        return OPS.apply_moving_average(
+            averages=bucket.first, variables=bucket.last, rates=of_bucket
+        )
 
-    return emit(pairs, make_op, name or "ApplyMovingAverage")
+    return emit(lists, make_op, name or "ApplyMovingAverage")
 
 
 @unconverted
@@ -96,7 +100,7 @@ def swap_variables(
     copy: bool = False,  # noqa: FBT001, FBT002 - a flag of the op, named as the op's.
     name: str | None = None,
 ) -> tf.Operation | None:
-    """Exchanges the values of every pair of variables, bit for bit.
+    """Exchanges the values of two lists of variables, bit for bit.
 
     The buffers change places, so the cost depends on the number of variables only and no byte
     moves. NaN payloads, infinities and denormal numbers are kept, and two swaps are the identity.
@@ -110,23 +114,22 @@ def swap_variables(
       name: Optional name of the returned operation.
 
     Returns:
-      The operation that swaps all pairs; None when executing eagerly.
+      The operation that swaps all variables; None when executing eagerly.
 
     Raises:
       ValueError: If the lists are empty or of unequal length, a variable occurs twice, or the
-        shapes or devices of a pair differ.
-      TypeError: If something is not a variable, or the dtypes of a pair differ.
+        shapes or devices of two partners differ.
+      TypeError: If something is not a variable, or the dtypes of two partners differ.
       tf.errors.FailedPreconditionError: When run, if a variable is not initialized.
       tf.errors.InvalidArgumentError: When run, if shapes turn out not to fit.
     """
-    pairs = make_pairs(first, second, ("first", "second"))
-    check_swap_dtypes(pairs)
+    lists = swapped_lists(first, second)
 
-    def make_op(bucket: PairBucket) -> Any:
+    def make_op(bucket: Bucket) -> Any:
         if bucket.is_resource:
             return OPS.resource_swap_variables(
-                first=bucket.first, second=bucket.second, T=bucket.first_dtype, copy=copy
+                first=bucket.first, second=bucket.last, T=bucket.first_dtype, copy=copy
             )
-        return OPS.swap_variables(first=bucket.first, second=bucket.second, copy=copy)
+        return OPS.swap_variables(first=bucket.first, second=bucket.last, copy=copy)
 
-    return emit(pairs, make_op, name or "SwapVariables")
+    return emit(lists, make_op, name or "SwapVariables")

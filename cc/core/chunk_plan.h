@@ -1,4 +1,4 @@
-// The plan of one multi-tensor pass on the host: chunks of equal size over pairs of any size.
+// The plan of one pass over lists on the host: chunks of equal size over buffers of any size.
 //
 // A plan owns its arrays, is immutable once built, and may be read by many threads at once.
 // Threads share a pass by taking ranges of chunk numbers; no two ranges touch the same element.
@@ -21,7 +21,7 @@ inline constexpr int64_t kCpuChunkElements = 8192;
 
 class ChunkPlan {
  public:
-  // Elements of each pair; chunk_elements > 0.
+  // Elements at each position; chunk_elements > 0.
   ChunkPlan(std::vector<int64_t> elements, int64_t chunk_elements)
       : chunk_elements_(chunk_elements),
         elements_(std::move(elements)),
@@ -35,18 +35,19 @@ class ChunkPlan {
   int64_t chunks() const { return first_chunk_.back(); }
   int64_t total_elements() const { return total_elements_; }
 
-  // Calls span(pair, offset, count) for the elements of chunks [begin, end), in order; chunks of
-  // one pair that follow each other come as one span.
+  // Calls span(position, offset, count) for the elements of chunks [begin, end), in order; chunks
+  // of one position that follow each other come as one span.
   template <typename Span>
   void ForEachSpan(int64_t begin, int64_t end, Span span) const {
     if (begin >= end) return;
-    int pair = PairOfChunk(first_chunk_.data(), static_cast<int>(elements_.size()), begin);
-    for (int64_t chunk = begin; chunk < end; ++pair) {
-      const int64_t last = std::min(end, first_chunk_[pair + 1]);
-      if (last <= chunk) continue;  // An empty pair.
-      const int64_t offset = (chunk - first_chunk_[pair]) * chunk_elements_;
-      const int64_t stop = std::min((last - first_chunk_[pair]) * chunk_elements_, elements_[pair]);
-      span(pair, offset, stop - offset);
+    int position = PositionOfChunk(first_chunk_.data(), static_cast<int>(elements_.size()), begin);
+    for (int64_t chunk = begin; chunk < end; ++position) {
+      const int64_t last = std::min(end, first_chunk_[position + 1]);
+      if (last <= chunk) continue;  // An empty position.
+      const int64_t offset = (chunk - first_chunk_[position]) * chunk_elements_;
+      const int64_t stop =
+          std::min((last - first_chunk_[position]) * chunk_elements_, elements_[position]);
+      span(position, offset, stop - offset);
       chunk = last;
     }
   }
@@ -54,7 +55,7 @@ class ChunkPlan {
  private:
   const int64_t chunk_elements_;
   const std::vector<int64_t> elements_;
-  std::vector<int64_t> first_chunk_;  // One more than pairs; the last is the number of chunks.
+  std::vector<int64_t> first_chunk_;  // One more than positions; the last is the number of chunks.
   int64_t total_elements_ = 0;
 };
 

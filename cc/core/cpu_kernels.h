@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-#include "cc/core/pair_type.h"
+#include "cc/core/dtypes.h"
 
 namespace tf_mavg {
 
@@ -28,16 +28,16 @@ inline constexpr const char* NameOf(CpuLevel level) {
   return kCpuLevelNames[static_cast<int>(level)];
 }
 
-// average[i] = UpdatedAverage(average[i], variable[i], one_minus_decay) for count elements of the
-// dtypes that the function was chosen for. The two ranges must not overlap.
-using UpdateFunction = void (*)(void* average, const void* variable, int64_t count,
-                                float one_minus_decay);
+// average[i] = UpdatedAverage(average[i], variable[i], rate) for count elements of the dtypes that
+// the function was chosen for. The two ranges must not overlap.
+using MovingAverageFunction = void (*)(void* average, const void* variable, int64_t count,
+                                       float rate);
 
 // Exchanges the bytes of two ranges that do not overlap.
 using SwapFunction = void (*)(void* first, void* second, int64_t bytes);
 
 struct CpuKernels {
-  UpdateFunction update[kPairTypes];  // By PairType.
+  MovingAverageFunction moving_average[kDtypesCount];  // By Dtypes.
   SwapFunction swap;
 };
 

@@ -13,16 +13,17 @@
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
-#include "cc/core/pair_buffers.h"
-#include "cc/core/pair_type.h"
-#include "cc/python/pair_arrays.h"
+#include "cc/core/lists.h"
+#include "cc/python/array_lists.h"
 #include "cuda/context_kernels.h"
 #include "cuda/driver.h"
 #include "cuda/images.h"
 #include "cuda/launcher.h"
-#include "cuda/pair_table.h"
+#include "cuda/moving_average.h"
+#include "cuda/swap.h"
 #include "cuda/table_plan.h"
 
 namespace py = pybind11;
@@ -58,8 +59,8 @@ const Driver& DriverWithContext() {
   return *driver;
 }
 
-// Copies of one side's arrays in device memory, each `offset` bytes behind the address that the
-// driver gave, which is a multiple of 256.
+// Copies of arrays in device memory, each some bytes behind the address that the driver gave, which
+// is a multiple of 256.
 class DeviceArrays {
  public:
   explicit DeviceArrays(const Driver& driver) : driver_(driver) {}
@@ -99,84 +100,69 @@ class DeviceArrays {
   std::vector<Allocation> allocations_;
 };
 
-struct SideBytes {
-  int64_t element_bytes;
-  std::vector<int64_t> offsets;  // By pair; none means 0.
-
-  int64_t offset(size_t pair) const { return offsets.empty() ? 0 : offsets.at(pair); }
-};
-
-// Calls launch(const std::vector<PairBuffers>&, DeviceArrays*) on copies of the arrays on the
-// device, and copies both sides back.
+// Calls launch(const Lists&, DeviceArrays*) on copies of the arrays on the device, and copies all
+// sides back. `offsets`: by side, in bytes; none means 0.
 template <typename Launch>
-void RunOnDevice(const std::vector<PairOfArrays>& pairs, const SideBytes& first,
-                 const SideBytes& second, const Launch& launch) {
+void RunOnDevice(const std::vector<ArrayList>& sides, const Lists& lists,
+                 const std::vector<int64_t>& offsets, const Launch& launch) {
+  std::vector<int64_t> element_bytes;
+  for (const ArrayList& side : sides) element_bytes.push_back(side[0].itemsize());
   const py::gil_scoped_release unlocked;
   const Driver& driver = DriverWithContext();
   DeviceArrays arrays(driver);
-  std::vector<PairBuffers> buffers;
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    const int64_t elements = pairs[i].elements;
-    buffers.push_back(
-        {arrays.CopyIn(pairs[i].first, elements * first.element_bytes, first.offset(i)),
-         arrays.CopyIn(pairs[i].second, elements * second.element_bytes, second.offset(i)),
-         elements});
-  }
-  launch(buffers, &arrays);
+  Lists on_device = lists;
+  const auto for_each = [&](const auto& visit) {
+    for (int side = 0; side < lists.depth(); ++side) {
+      for (int i = 0; i < lists.size(); ++i)
+        visit(side, i, lists.elements()[i] * element_bytes[side]);
+    }
+  };
+  for_each([&](int side, int i, int64_t bytes) {
+    const int64_t offset = offsets.empty() ? 0 : offsets.at(side);
+    on_device.set_buffer(side, i, arrays.CopyIn(lists.buffer(side, i), bytes, offset));
+  });
+  launch(on_device, &arrays);
   Require(driver.Check(driver.context_synchronize(), "cuCtxSynchronize"));
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    const int64_t elements = pairs[i].elements;
-    arrays.CopyOut(buffers[i].first, pairs[i].first, elements * first.element_bytes);
-    arrays.CopyOut(buffers[i].second, pairs[i].second, elements * second.element_bytes);
-  }
+  for_each([&](int side, int i, int64_t bytes) {
+    arrays.CopyOut(on_device.buffer(side, i), lists.buffer(side, i), bytes);
+  });
 }
 
-void GpuUpdate(std::vector<py::array> averages, std::vector<py::array> variables, float decay,
-               const std::string& form, const std::vector<int64_t>& average_offsets,
-               const std::vector<int64_t>& variable_offsets) {
-  const std::vector<PairOfArrays> pairs = PairsOf(averages, variables);
-  const PairType type = PairTypeOf(averages[0], variables[0]);
-  const PairTypeTraits& traits = TraitsOf(type);
-  RunOnDevice(pairs, {traits.average_bytes, average_offsets},
-              {traits.variable_bytes, variable_offsets},
-              [&](const std::vector<PairBuffers>& buffers, DeviceArrays* arrays) {
-                const void* device_decay = arrays->CopyIn(&decay, sizeof decay, 0);
-                Require(LaunchUpdate(type, buffers, static_cast<const float*>(device_decay),
-                                     {nullptr, FormOf(form)}));
-              });
+void GpuApplyMovingAverage(std::vector<ArrayList> averages, ArrayList variables,
+                           std::vector<float> rates, const std::string& form,
+                           const std::vector<int64_t>& offsets) {
+  const AveragedArrays arrays(std::move(averages), std::move(variables), std::move(rates));
+  RunOnDevice(arrays.sides, arrays.lists, offsets, [&](const Lists& lists, DeviceArrays* device) {
+    const void* device_rates =
+        device->CopyIn(arrays.rates.data(), arrays.rates.size() * sizeof(float), 0);
+    Require(LaunchMovingAverage(arrays.dtypes, lists, static_cast<const float*>(device_rates),
+                                {nullptr, FormOf(form)}));
+  });
 }
 
-void GpuSwap(std::vector<py::array> first, std::vector<py::array> second, const std::string& form,
-             const std::vector<int64_t>& first_offsets,
-             const std::vector<int64_t>& second_offsets) {
-  const std::vector<PairOfArrays> pairs = PairsOf(first, second);
-  const int64_t bytes = first[0].itemsize();
-  if (second[0].itemsize() != bytes) throw py::type_error("The two lists must have one dtype.");
-  RunOnDevice(pairs, {bytes, first_offsets}, {bytes, second_offsets},
-              [&](const std::vector<PairBuffers>& buffers, DeviceArrays*) {
-                Require(LaunchSwap(bytes, buffers, {nullptr, FormOf(form)}));
-              });
+void GpuSwap(ArrayList first, ArrayList second, const std::string& form,
+             const std::vector<int64_t>& offsets) {
+  const SwappedArrays arrays(std::move(first), std::move(second));
+  RunOnDevice(arrays.sides, arrays.lists, offsets, [&](const Lists& lists, DeviceArrays*) {
+    Require(LaunchSwap(arrays.element_bytes, lists, {nullptr, FormOf(form)}));
+  });
 }
 
 using TableSummary = std::tuple<int, int, int>;
 
-template <typename Table>
-std::vector<TableSummary> SummarizeTables(const std::vector<int64_t>& elements,
-                                          int64_t first_bytes) {
-  std::vector<PairBuffers> pairs;
-  for (const int64_t count : elements) pairs.push_back({nullptr, nullptr, count});
+std::vector<TableSummary> GpuTables(const std::vector<int64_t>& elements, int depth,
+                                    int64_t element_bytes, const std::string& form) {
+  Lists lists(depth, static_cast<int>(elements.size()));
+  for (size_t i = 0; i < elements.size(); ++i) lists.set_elements(static_cast<int>(i), elements[i]);
   std::vector<TableSummary> tables;
-  Require(ForEachTable<Table>(pairs, first_bytes, nullptr, [&](const Table& table) {
-    tables.emplace_back(table.pairs, TotalChunks(table), table.chunk_elements);
-    return GpuStatus();
+  Require(WithTableType(depth, FormOf(form), [&](auto type) {
+    using Table = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
+    return ForEachTable<Table>(lists, element_bytes, nullptr, [&](const Table& table) {
+      tables.emplace_back(table.size, TotalChunks(table), table.chunk_elements);
+      return GpuStatus();
+    });
   }));
   return tables;
-}
-
-std::vector<TableSummary> GpuTables(const std::vector<int64_t>& elements, int64_t first_bytes,
-                                    const std::string& form) {
-  return FormOf(form) == TableForm::kLarge ? SummarizeTables<LargePairTable>(elements, first_bytes)
-                                           : SummarizeTables<SmallPairTable>(elements, first_bytes);
 }
 
 py::list GpuImages() {
@@ -251,16 +237,18 @@ void BindGpu(py::module_& module) {
       "The form of table that the ops use with that driver and device: small or large.");
   module.def("gpu_driver", &GpuDriver,
              "The CUDA driver: version (12090 is 12.9, 0 if there is none), error and devices.");
-  module.def("gpu_tables", &GpuTables, py::arg("elements"), py::arg("first_bytes"), py::arg("form"),
-             "The launches for pairs of these sizes: (pairs, chunks, chunk_elements) of each.");
-  module.def("gpu_update", &GpuUpdate, py::arg("averages"), py::arg("variables"), py::arg("decay"),
-             py::arg("form"), py::arg("average_offsets") = std::vector<int64_t>(),
-             py::arg("variable_offsets") = std::vector<int64_t>(),
-             "update() on device 0. Offsets shift the arrays' addresses there, in bytes.");
-  module.def("gpu_swap", &GpuSwap, py::arg("first"), py::arg("second"), py::arg("form"),
-             py::arg("first_offsets") = std::vector<int64_t>(),
-             py::arg("second_offsets") = std::vector<int64_t>(),
-             "swap() on device 0. Offsets shift the arrays' addresses there, in bytes.");
+  module.def("gpu_tables", &GpuTables, py::arg("elements"), py::arg("depth"),
+             py::arg("element_bytes"), py::arg("form"),
+             "The launches for lists of these sizes: (positions, chunks, chunk_elements) of each.");
+  module.def("gpu_apply_moving_average", &GpuApplyMovingAverage, py::arg("averages"),
+             py::arg("variables"), py::arg("rates"), py::arg("form"),
+             py::arg("offsets") = std::vector<int64_t>(),
+             "apply_moving_average() on device 0. Offsets, one a list, shift the arrays' addresses "
+             "there, in bytes.");
+  module.def(
+      "gpu_swap", &GpuSwap, py::arg("first"), py::arg("second"), py::arg("form"),
+      py::arg("offsets") = std::vector<int64_t>(),
+      "swap() on device 0. Offsets, one a list, shift the arrays' addresses there, in bytes.");
 }
 
 }  // namespace tf_mavg

@@ -15,15 +15,16 @@
 #include <tuple>
 #include <vector>
 
-#include "cc/core/average_formula.h"
 #include "cc/core/chunk_map.h"
 #include "cc/core/chunk_plan.h"
 #include "cc/core/cpu_kernels.h"
-#include "cc/core/pair_type.h"
+#include "cc/core/cpu_pass.h"
+#include "cc/core/lists.h"
+#include "cc/python/array_lists.h"
 #include "cc/python/gpu_bindings.h"
 #include "cc/python/on_threads.h"
-#include "cc/python/pair_arrays.h"
 #include "cc/python/plain_loop.h"
+#include "cc/python/same_objects.h"
 
 namespace py = pybind11;
 
@@ -39,39 +40,30 @@ CpuLevel LevelOf(const std::string& name) {
   throw py::value_error("level must be baseline, avx2 or avx512. Received: " + name);
 }
 
-// Calls work(pair, offset, count) as the ops do: the plan's chunks, divided among the threads.
-template <typename Work>
-void ForEachChunk(const std::vector<PairOfArrays>& pairs, int64_t chunk_elements, int threads,
-                  const Work& work) {
-  std::vector<int64_t> elements;
-  for (const PairOfArrays& pair : pairs) elements.push_back(pair.elements);
-  const ChunkPlan plan(elements, chunk_elements);
+// Runs a pass as the ops do: the plan's chunks, divided among the threads.
+template <typename Pass>
+void RunOnThreads(const Lists& lists, int64_t chunk_elements, int threads, const Pass& pass) {
+  const ChunkPlan plan(lists.elements(), chunk_elements);
   OnThreads(threads, [&](int part) {
-    plan.ForEachSpan(plan.chunks() * part / threads, plan.chunks() * (part + 1) / threads, work);
+    plan.ForEachSpan(plan.chunks() * part / threads, plan.chunks() * (part + 1) / threads, pass);
   });
 }
 
-void Update(std::vector<py::array> averages, std::vector<py::array> variables, float decay,
-            const std::string& level, int threads, int64_t chunk_elements) {
-  const std::vector<PairOfArrays> pairs = PairsOf(averages, variables);
-  const PairType type = PairTypeOf(averages[0], variables[0]);
-  const PairTypeTraits& traits = TraitsOf(type);
-  const UpdateFunction update = KernelsOf(LevelOf(level)).update[static_cast<int>(type)];
-  const float one_minus_decay = OneMinusDecay(decay);
+void ApplyMovingAverage(std::vector<ArrayList> averages, ArrayList variables,
+                        std::vector<float> rates, const std::string& level, int threads,
+                        int64_t chunk_elements) {
+  const AveragedArrays arrays(std::move(averages), std::move(variables), std::move(rates));
+  const MovingAveragePass pass(KernelsOf(LevelOf(level)), arrays.dtypes, arrays.lists,
+                               arrays.rates.data());
   const py::gil_scoped_release unlocked;
-  ForEachChunk(pairs, chunk_elements, threads, [&](int pair, int64_t offset, int64_t count) {
-    update(pairs[pair].first + offset * traits.average_bytes,
-           pairs[pair].second + offset * traits.variable_bytes, count, one_minus_decay);
-  });
+  RunOnThreads(arrays.lists, chunk_elements, threads, pass);
 }
 
-void Swap(std::vector<py::array> first, std::vector<py::array> second, const std::string& level) {
-  const std::vector<PairOfArrays> pairs = PairsOf(first, second);
-  const int64_t bytes = first[0].itemsize();
-  if (second[0].itemsize() != bytes) throw py::type_error("The two lists must have one dtype.");
-  const SwapFunction swap = KernelsOf(LevelOf(level)).swap;
+void SwapArrays(ArrayList first, ArrayList second, const std::string& level) {
+  const SwappedArrays arrays(std::move(first), std::move(second));
+  const SwapPass pass(KernelsOf(LevelOf(level)), arrays.element_bytes, arrays.lists);
   const py::gil_scoped_release unlocked;
-  for (const PairOfArrays& pair : pairs) swap(pair.first, pair.second, pair.elements * bytes);
+  RunOnThreads(arrays.lists, kCpuChunkElements, 1, pass);
 }
 
 std::vector<std::tuple<int, int64_t, int64_t>> ChunkSpans(const std::vector<int64_t>& elements,
@@ -79,17 +71,18 @@ std::vector<std::tuple<int, int64_t, int64_t>> ChunkSpans(const std::vector<int6
                                                           int64_t end) {
   const ChunkPlan plan(elements, chunk_elements);
   std::vector<std::tuple<int, int64_t, int64_t>> spans;
-  plan.ForEachSpan(
-      begin, std::min(end, plan.chunks()),
-      [&](int pair, int64_t offset, int64_t count) { spans.emplace_back(pair, offset, count); });
+  plan.ForEachSpan(begin, std::min(end, plan.chunks()),
+                   [&](int position, int64_t offset, int64_t count) {
+                     spans.emplace_back(position, offset, count);
+                   });
   return spans;
 }
 
-int PairOfChunkIn(const std::vector<int64_t>& first_chunk, int64_t chunk) {
+int PositionOfChunkIn(const std::vector<int64_t>& first_chunk, int64_t chunk) {
   if (first_chunk.empty() || chunk < 0 || chunk >= first_chunk.back()) {
     throw py::value_error("chunk must be at least 0 and below the last number of first_chunk.");
   }
-  return PairOfChunk(first_chunk.data(), static_cast<int>(first_chunk.size()) - 1, chunk);
+  return PositionOfChunk(first_chunk.data(), static_cast<int>(first_chunk.size()) - 1, chunk);
 }
 
 py::dict BuildInfo() {
@@ -123,18 +116,22 @@ PYBIND11_MODULE(_native, module) {
       [](const std::vector<int64_t>& elements, int64_t chunk_elements) {
         return ChunkPlan(elements, chunk_elements).chunks();
       },
-      py::arg("elements"), py::arg("chunk_elements"), "Chunks that pairs of these sizes make.");
+      py::arg("elements"), py::arg("chunk_elements"), "Chunks that buffers of these sizes make.");
   module.def("chunk_spans", &ChunkSpans, py::arg("elements"), py::arg("chunk_elements"),
              py::arg("begin"), py::arg("end"),
-             "The spans (pair, offset, count) that chunks [begin, end) cover, in elements.");
-  module.def("pair_of_chunk", &PairOfChunkIn, py::arg("first_chunk"), py::arg("chunk"),
-             "The pair that a chunk belongs to; first_chunk is the prefix sum of chunk counts.");
-  module.def("update", &Update, py::arg("averages"), py::arg("variables"), py::arg("decay"),
-             py::arg("level"), py::arg("threads") = 1,
-             py::arg("chunk_elements") = kCpuChunkElements,
-             "average -= (average - variable) * (1 - decay), in place, for lists of arrays.");
-  module.def("swap", &Swap, py::arg("first"), py::arg("second"), py::arg("level"),
-             "Exchanges the contents of each pair of arrays.");
+             "The spans (position, offset, count) that chunks [begin, end) cover, in elements.");
+  module.def(
+      "position_of_chunk", &PositionOfChunkIn, py::arg("first_chunk"), py::arg("chunk"),
+      "The position that a chunk belongs to; first_chunk is the prefix sum of chunk counts.");
+  module.def(
+      "apply_moving_average", &ApplyMovingAverage, py::arg("averages"), py::arg("variables"),
+      py::arg("rates"), py::arg("level"), py::arg("threads") = 1,
+      py::arg("chunk_elements") = kCpuChunkElements,
+      "average -= (average - variable) * rate, in place: lists of averages, a rate for each.");
+  module.def("swap", &SwapArrays, py::arg("first"), py::arg("second"), py::arg("level"),
+             "Exchanges the contents of two lists of arrays.");
+  module.def("same_objects", &SameObjects, py::arg("first"), py::arg("second"),
+             "Whether two lists or tuples hold the same objects in the same order.");
   BindPlainLoop(module);
   BindGpu(module);
 }

@@ -4,7 +4,7 @@
 // memory leaves time for, unless it is done with care, and care is what is measured against the
 // limit. So where average and variable are both in half precision, the loop moves the same bytes as
 // 16-bit integers, with an average of integers: average -= (average - variable) / 1024, rounded
-// down. The other pairs are averaged as the kernels do, but for float16 variables, whose bits are
+// down. All others are averaged as the kernels do, but for float16 variables, whose bits are
 // read as bfloat16's: that widens by a shift.
 
 #include "cc/python/plain_loop.h"
@@ -15,10 +15,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "cc/core/average_formula.h"
+#include "cc/core/dtypes.h"
 #include "cc/core/half.h"
+#include "cc/core/moving_average.h"
+#include "cc/python/array_lists.h"
 #include "cc/python/on_threads.h"
-#include "cc/python/pair_arrays.h"
 
 namespace py = pybind11;
 
@@ -33,9 +34,9 @@ float Wide(Bfloat16 value) { return Widen(value); }
 
 template <typename Average, typename Variable>
 void Loop(Average* __restrict average, const Variable* __restrict variable, int64_t begin,
-          int64_t end, Average one_minus_decay) {
+          int64_t end, Average rate) {
   for (int64_t i = begin; i < end; ++i) {
-    average[i] = UpdatedAverage(average[i], Wide(variable[i]), one_minus_decay);
+    average[i] = UpdatedAverage(average[i], Wide(variable[i]), rate);
   }
 }
 
@@ -47,36 +48,37 @@ void IntegerLoop(int16_t* __restrict average, const int16_t* __restrict variable
   }
 }
 
-void LoopOver(PairType type, const PairOfArrays& pair, int64_t begin, int64_t end, float factor) {
-  switch (type) {
-    case PairType::kFloat16:
-    case PairType::kBfloat16:
-      return IntegerLoop(reinterpret_cast<int16_t*>(pair.first),
-                         reinterpret_cast<const int16_t*>(pair.second), begin, end);
-    case PairType::kFloat32:
-      return Loop(reinterpret_cast<float*>(pair.first), reinterpret_cast<const float*>(pair.second),
-                  begin, end, factor);
-    case PairType::kFloat64:
-      return Loop(reinterpret_cast<double*>(pair.first),
-                  reinterpret_cast<const double*>(pair.second), begin, end,
-                  static_cast<double>(factor));
-    case PairType::kFloat16InFloat32:
-    case PairType::kBfloat16InFloat32:
-      return Loop(reinterpret_cast<float*>(pair.first),
-                  reinterpret_cast<const Bfloat16*>(pair.second), begin, end, factor);
+template <typename Average, typename Variable>
+void LoopOver(void* average, const void* variable, int64_t begin, int64_t end, float rate) {
+  if constexpr (sizeof(Average) == 2) {
+    IntegerLoop(static_cast<int16_t*>(average), static_cast<const int16_t*>(variable), begin, end);
+  } else if constexpr (sizeof(Variable) == 2) {
+    Loop(static_cast<Average*>(average), static_cast<const Bfloat16*>(variable), begin, end,
+         static_cast<Average>(rate));
+  } else {
+    Loop(static_cast<Average*>(average), static_cast<const Variable*>(variable), begin, end,
+         static_cast<Average>(rate));
   }
 }
 
-void PlainLoop(std::vector<py::array> averages, std::vector<py::array> variables, float decay,
-               int threads) {
-  const std::vector<PairOfArrays> pairs = PairsOf(averages, variables);
-  const PairType type = PairTypeOf(averages[0], variables[0]);
-  const float one_minus_decay = OneMinusDecay(decay);
+using LoopFunction = void (*)(void* average, const void* variable, int64_t begin, int64_t end,
+                              float rate);
+
+constexpr LoopFunction kLoops[kDtypesCount] = {
+#define TF_MAVG_LOOP(name, Average, Variable) LoopOver<Average, Variable>,
+    TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_LOOP)
+#undef TF_MAVG_LOOP
+};
+
+void PlainLoop(ArrayList averages, ArrayList variables, float rate, int threads) {
+  const AveragedArrays arrays({std::move(averages)}, std::move(variables), {rate});
+  const LoopFunction loop = kLoops[static_cast<int>(arrays.dtypes)];
   const py::gil_scoped_release unlocked;
   OnThreads(threads, [&](int part) {
-    for (const PairOfArrays& pair : pairs) {
-      LoopOver(type, pair, pair.elements * part / threads, pair.elements * (part + 1) / threads,
-               one_minus_decay);
+    for (int i = 0; i < arrays.lists.size(); ++i) {
+      const int64_t elements = arrays.lists.elements()[i];
+      loop(arrays.lists.buffer(0, i), arrays.lists.buffer(1, i), elements * part / threads,
+           elements * (part + 1) / threads, rate);
     }
   });
 }
@@ -84,7 +86,7 @@ void PlainLoop(std::vector<py::array> averages, std::vector<py::array> variables
 }  // namespace
 
 void BindPlainLoop(py::module_& module) {
-  module.def("plain_loop", &PlainLoop, py::arg("averages"), py::arg("variables"), py::arg("decay"),
+  module.def("plain_loop", &PlainLoop, py::arg("averages"), py::arg("variables"), py::arg("rate"),
              py::arg("threads"),
              "A plain loop over the bytes of an update, in place: the benchmarks' limit.\n\n"
              "Averages of half precision move as integers do; all others are updated, float16 "

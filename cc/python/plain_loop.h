@@ -1,4 +1,4 @@
-// The benchmarks' limit: what memory allows an update of a pair of dtypes, see plain_loop.cc.
+// The benchmarks' limit: what memory allows an update of averages, see plain_loop.cc.
 
 #ifndef TF_MAVG_CC_PYTHON_PLAIN_LOOP_H_
 #define TF_MAVG_CC_PYTHON_PLAIN_LOOP_H_

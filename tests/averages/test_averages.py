@@ -388,6 +388,12 @@ def test_elements_that_cannot_be_averaged():
         averages.apply([tf.constant(1.0)])
     with pytest.raises(ValueError, match="at least one variable"):
         averages.apply([])
+    with pytest.raises(TypeError, match=r"must hold variables\. Received: 1\.0"):
+        averages.apply([1.0])
+    twice = tf.Variable([1.0], name="twice")
+    with pytest.raises(ValueError, match=r"must be distinct\. Received: 'twice:0' twice"):
+        averages.apply([twice, twice])
+    assert averages.average(twice) is None
 
 
 @pytest.mark.cpu  # On a GPU the decay stays where the host does not see it.
@@ -419,10 +425,10 @@ def test_dropping_the_averages_frees_the_variables():
     variable = tf.Variable(tf.zeros(10))
     averages = tf_mavg.ExponentialMovingAverage(0.5)
     averages.apply([variable])
-    gone = [weakref.ref(averages), weakref.ref(averages.average(variable))]
+    gone = [weakref.ref(one) for one in (averages, averages.average(variable), variable)]
     del averages, variable
     gc.collect()
-    assert [reference() for reference in gone] == [None, None]
+    assert [reference() for reference in gone] == [None, None, None]
 
 
 def test_float16_averages_of_large_numbers_do_not_overflow():

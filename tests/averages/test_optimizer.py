@@ -87,7 +87,7 @@ def test_sequential_update_waits_for_the_training_and_parallel_does_not(kind, se
 def test_one_fused_op_updates_all_variables(kind):
     with graphs.model(kind) as model:
         fused = emitted.updates(tf1.get_default_graph())
-        assert [emitted.pairs_of(op) for op in fused] == [len(model.variables)]
+        assert [emitted.averages_moved(op) for op in fused] == [len(model.variables)]
 
 
 @kinds

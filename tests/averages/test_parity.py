@@ -14,6 +14,7 @@ from places import HELPERS, PROGRAMS
 
 from tf_mavg import _native
 
+pytestmark = pytest.mark.slow
 ALL_LEVELS = ["baseline", "avx2", "avx512"]
 LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
 

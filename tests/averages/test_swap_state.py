@@ -9,41 +9,36 @@ import tensorflow as tf
 
 import tf_mavg
 from tf_mavg._averages.swap import uninterrupted
-from tf_mavg._averages.weights import WeightAverages
 
+interrupted = pytest.mark.usefixtures("interrupts")
 jit = pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "jit_compile"])
 
 
-def averages_of(weight, average):
+def averages_of(weight, average, average_dtype="same"):
     """An ExponentialMovingAverage at given values."""
-    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages = tf_mavg.ExponentialMovingAverage(0.5, average_dtype=average_dtype)
     averages.create_averages([weight])
     averages.average(weight).assign(average)
     return averages
 
 
-class InterruptedAverages(tf_mavg.ExponentialMovingAverage):
-    """Averages that Ctrl-C hits each time that values have been exchanged."""
+def interrupt_exchanges_of(averages):
+    """Has Ctrl-C hit each time that these averages have been exchanged."""
+    exchange = averages.holder._exchange
 
-    def _exchange(self):
-        operation = super()._exchange()
+    def exchange_and_interrupt():
+        operation = exchange()
         signal.raise_signal(signal.SIGINT)
         return operation
 
-
-class InterruptedWeightAverages(WeightAverages):
-    """The same of those that the Keras optimizers keep."""
-
-    def _exchange(self):
-        super()._exchange()
-        signal.raise_signal(signal.SIGINT)
+    averages.holder._exchange = exchange_and_interrupt
 
 
+@interrupted
 def test_an_interrupt_within_a_swap_leaves_averages_and_variables_in_their_places():
     variable = tf.Variable([1.0])
-    averages = InterruptedAverages(0.5)
-    averages.create_averages([variable])
-    averages.average(variable).assign([2.0])
+    averages = averages_of(variable, [2.0])
+    interrupt_exchanges_of(averages)
     with pytest.raises(KeyboardInterrupt), averages.swapped():
         pytest.fail("the body ran")
     assert not averages.is_swapped
@@ -54,26 +49,35 @@ def test_an_interrupt_within_a_swap_leaves_averages_and_variables_in_their_place
     assert (variable.numpy(), averages.average(variable).numpy()) == (2.0, 1.0)
 
 
+@interrupted
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_interrupt_leaves_rounded_averages_in_their_places_too(dtype):
-    weight, average = tf.Variable([1.0], dtype=dtype), tf.Variable([2.0])
-    averages = InterruptedWeightAverages([average], [weight])
+    weight = tf.Variable([1.0], dtype=dtype)
+    averages = averages_of(weight, [2.0], average_dtype="float32")
+    interrupt_exchanges_of(averages)
     with pytest.raises(KeyboardInterrupt), averages.swapped():
         pytest.fail("the body ran")
     assert not averages.is_swapped
-    assert (weight.numpy(), average.numpy()) == (1.0, 2.0)
+    assert (weight.numpy(), averages.average(weight).numpy()) == (1.0, 2.0)
 
 
 def test_a_swap_that_fails_is_none():
-    weights = [tf.Variable([1.0], dtype=tf.float16), tf.Variable(np.ones(2), dtype=tf.float16)]
-    # The second one's average does not fit, which shows when the first has its place already.
-    averages = WeightAverages([tf.Variable([2.0]), tf.Variable(np.zeros(3, np.float32))], weights)
+    kinds = ((1, tf.float16), (2, tf.float16), (1, tf.float32))
+    weights = [tf.Variable(tf.ones(size, dtype)) for size, dtype in kinds]
+    averages = tf_mavg.ExponentialMovingAverage(0.5, average_dtype="float32")
+    averages.create_averages(weights[::2])
+    averages.average(weights[0]).assign([2.0])
+    averages.average(weights[2]).assign([2.0])
+    # The last one's average does not fit, which shows when the others have their places already.
+    unfit = tf.Variable(np.zeros(3, np.float32))
+    averages.holder._add(weights[1], unfit, [(unfit, weights[1])], "second")
     with pytest.raises(ValueError, match="shape"), averages.swapped():
         pytest.fail("the body ran")
     assert not averages.is_swapped
-    assert weights[0].numpy() == [1.0]
+    assert [weight.numpy()[0] for weight in weights] == [1.0, 1.0, 1.0]
 
 
+@interrupted
 def test_an_interrupt_comes_after_what_it_must_not_interrupt():
     done = []
     with pytest.raises(KeyboardInterrupt), uninterrupted():
@@ -159,3 +163,67 @@ def test_a_module_with_such_a_function_can_be_exported(tmp_path):
     module.step = step
     tf.saved_model.save(module, str(tmp_path))
     assert tf.saved_model.load(str(tmp_path)).variable.numpy() == [1.0]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_guard_that_was_traced_before_the_first_averages_refuses_too(jit_compile):
+    variable, averages = tf.Variable(1.0), tf_mavg.ExponentialMovingAverage(0.5)
+
+    @tf.function(jit_compile=jit_compile)
+    def step():
+        with tf.control_dependencies(averages.guard()):
+            variable.assign_add(10.0)
+        averages.apply([variable])
+
+    step()
+    average = averages.average(variable)
+    before = variable.numpy(), average.numpy()
+    with pytest.raises(tf.errors.InvalidArgumentError), averages.swapped():
+        step()
+    assert (variable.numpy(), average.numpy()) == before
+
+
+def test_no_average_is_made_while_swapped():
+    variable, new = tf.Variable(1.0), tf.Variable(5.0)
+    averages = averages_of(variable, 2.0)
+    plain = tf_mavg.MovingAverageOptimizer(tf.compat.v1.train.GradientDescentOptimizer(0.1), 0.5)
+    plain.apply_gradients([(tf.constant(0.0), variable)])
+    with averages.swapped(), pytest.raises(RuntimeError, match="Averages cannot be made while"):
+        averages.create_averages([new])
+    with averages.swapped(), pytest.raises(RuntimeError, match="Averages cannot be updated while"):
+        tf.function(lambda: [averages.apply([new]), None][1])()
+    with plain.averages.swapped(), pytest.raises(RuntimeError, match="cannot be trained while"):
+        plain.apply_gradients([(tf.constant(1.0), new)])
+    assert averages.average(new) is plain.averages.average(new) is None
+
+
+@pytest.mark.parametrize("element", [tf.Variable(1), tf.constant(1.0)], ids=["int32", "tensor"])
+def test_no_average_is_made_of_what_cannot_be_averaged(element):
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    with pytest.raises(TypeError):
+        averages.create_averages([element])
+    assert averages.holder.count == 0
+
+
+def test_of_several_threads_one_is_within_and_sees_the_average():
+    variable = tf.Variable([1.0])
+    averages, seen, refused = averages_of(variable, [2.0]), [], []
+
+    def evaluate_once(_):
+        try:
+            with averages.swapped():
+                seen.append(float(variable.numpy()[0]))
+        except RuntimeError:
+            refused.append(1)
+
+    def evaluate():
+        list(map(evaluate_once, range(100)))
+
+    threads = [threading.Thread(target=evaluate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) + len(refused) == 400
+    assert set(seen) == {2.0}
+    assert (variable.numpy(), averages.average(variable).numpy()) == (1.0, 2.0)

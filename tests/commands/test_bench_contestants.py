@@ -10,7 +10,7 @@ from oracle import assert_same_bits, updated
 
 from tf_mavg._bench import machine_code, models, swaps, updates, workloads
 from tf_mavg._bench.contestant import Ground
-from tf_mavg._bench.steps import ON_REQUEST, SWAP, UPDATE
+from tf_mavg._bench.steps import ON_REQUEST, OPERATIONS, SEVERAL, SWAP, SWAPPED, UPDATE
 from tf_mavg._bench.workloads import AVERAGES, VARIABLES
 
 STEPS = 3
@@ -26,7 +26,8 @@ def after_steps(entrant, case, steps):
     with contextlib.ExitStack() as stack:
         contestant = entrant.make(Ground(case, stack))
         for role in (AVERAGES, VARIABLES):
-            for start, value in zip(contestant.read(role), case.values(role), strict=True):
+            values = [*case.values(role)] * (case.averages if role == AVERAGES else 1)
+            for start, value in zip(contestant.read(role), values, strict=True):
                 np.testing.assert_array_equal(start, value, err_msg=entrant.label)
         for _ in range(steps):
             contestant.step()
@@ -65,6 +66,42 @@ def test_every_update_computes_what_the_oracle_says(dtypes):
             np.testing.assert_array_equal(received, value, err_msg=entrant.label)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@every_dtypes
+def test_every_update_of_several_averages_computes_what_the_oracle_says(dtypes, count):
+    case = Case(SMALL, dtypes, averages=count)
+    variables = list(case.values(VARIABLES))
+    expected = []
+    for decay in case.decays:
+        averages = list(case.values(AVERAGES))
+        for _ in range(STEPS):
+            pairs = zip(averages, variables, strict=True)
+            averages = [np.asarray(updated(a, v, decay)) for a, v in pairs]
+        expected += averages
+    for entrant in entrants(SEVERAL, case):
+        received, kept = after_steps(entrant, case, STEPS)
+        for one, wanted in zip(received, expected, strict=True):
+            assert_same_bits(one, wanted)
+        for one, value in zip(kept, variables, strict=True):
+            np.testing.assert_array_equal(one, value, err_msg=entrant.label)
+
+
+@pytest.mark.parametrize("entrant", SWAPPED.entrants, ids=lambda entrant: entrant.name)
+def test_every_context_swaps_there_and_back(entrant):
+    case, inside = Case(SMALL), []
+    with contextlib.ExitStack() as stack:
+        contestant = entrant.make(
+            Ground(case, stack),
+            inside=lambda: inside.extend(contestant.read(r) for r in (AVERAGES, VARIABLES)),
+        )
+        contestant.step()
+        outside = [contestant.read(role) for role in (AVERAGES, VARIABLES)]
+    for received, roles in ((inside, (VARIABLES, AVERAGES)), (outside, (AVERAGES, VARIABLES))):
+        for values, role in zip(received, roles, strict=True):
+            for one, value in zip(values, case.values(role), strict=True):
+                np.testing.assert_array_equal(one, value)
+
+
 @pytest.mark.parametrize("dtypes", EVERY_DTYPES[:3], ids=lambda dtypes: dtypes.name)
 def test_every_swap_swaps(dtypes):
     case = Case(SMALL, dtypes)
@@ -80,7 +117,7 @@ def test_every_swap_swaps(dtypes):
                     np.testing.assert_array_equal(one, other, err_msg=entrant.label)
 
 
-@pytest.mark.parametrize("operation", [UPDATE, SWAP], ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_a_baseline_and_the_limit_take_part_wherever_they_can(operation):
     assert all(entrant.ours for entrant in entrants(operation, ON_REQUEST))
     for case in operation.cases:
@@ -89,7 +126,8 @@ def test_a_baseline_and_the_limit_take_part_wherever_they_can(operation):
         assert any(e.ours for e in entrants(operation, case))
         assert operation.limit in {None, *(name for name, _ in found)}
         if case.dtypes.alike:
-            assert (operation.baseline, "tf.function") in found
+            runner = "tf.function" if operation in (UPDATE, SWAP) else "eager"
+            assert (operation.baseline, runner) in found
 
 
 @every_dtypes
@@ -102,6 +140,15 @@ def test_a_case_knows_its_bytes(dtypes):
     assert case.variable_bytes == size[VARIABLES]
     assert case.stored_bytes == size[AVERAGES] + size[VARIABLES]
     assert case.update_bytes == 2 * size[AVERAGES] + size[VARIABLES]
+    several = Case(SMALL, dtypes, averages=3)
+    assert several.stored_bytes == 3 * size[AVERAGES] + size[VARIABLES]
+    assert several.update_bytes == 6 * size[AVERAGES] + size[VARIABLES]
+
+
+def test_a_case_is_named_by_what_is_unlike_others():
+    assert Case(SMALL).name == "small float32"
+    assert Case(SMALL, cold=True).name == "small float32, cold caches"
+    assert Case(SMALL, averages=2).name == "small float32, 2 averages each"
 
 
 def test_a_large_variable_repeats_values_and_a_small_one_does_not():

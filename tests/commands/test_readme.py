@@ -1,4 +1,4 @@
-"""The README's promises: its programs run as they are pasted, and its commands exist."""
+"""The promises of README.md and docs/: programs run as pasted, and what they name is there."""
 
 import json
 import os
@@ -12,14 +12,23 @@ from places import ROOT
 from tf_mavg._bench import tables
 
 README = (ROOT / "README.md").read_text()
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *GUIDES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PROGRAMS = {
+    f"{page.name} {i}": program
+    for page in PAGES
+    for i, program in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+}
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def test_there_are_programs_to_run():
-    assert len(PROGRAMS) >= 3
+    assert sum(name.startswith("README.md") for name in PROGRAMS) >= 4
+    assert {name.partition(".")[0] for name in PROGRAMS} >= {"files", "keras", "swap", "distribute"}
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda text: text.splitlines()[0])
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_program_runs_as_it_is(program, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", program],
@@ -35,12 +44,55 @@ def test_a_program_runs_as_it_is(program, tmp_path):
         assert expected in done.stdout
 
 
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pages
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), target
+        assert path.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(path.read_text()), target
+
+
+def test_the_readme_leads_to_every_guide():
+    for guide in GUIDES:
+        assert f"](docs/{guide.name})" in README
+
+
+def test_the_map_of_the_sources_names_every_file():
+    named = set(re.findall(r"`([\w./]+)`", (ROOT / "docs" / "architecture.md").read_text()))
+    for folder in ("tf_mavg", "cc", "cuda"):
+        for path in (ROOT / folder).rglob("*"):
+            name = path.relative_to(ROOT).as_posix()
+            subject = re.sub(r"\.\w+$", "", name)
+            is_source = path.suffix in {".py", ".cc", ".h", ".cu", ".cuh"}
+            if is_source and path.name != "__init__.py":
+                assert subject in named or name in named, name
+    for name in named:
+        if name.startswith(("tf_mavg/", "cc/", "cuda/", "tests/")):
+            found = [*ROOT.glob(name), *ROOT.glob(f"{name}.*")]
+            assert found, name
+
+
 def test_the_tables_are_those_of_the_results():
     results = json.loads((ROOT / "bench" / "results" / "cpu.json").read_text())
     assert tables.with_section(README, tables.headlines(results)) == README
 
 
-def test_every_make_target_that_is_named_exists():
+@pages
+def test_every_make_target_that_is_named_exists(page):
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`make (\w+)`", README))
-    assert {"demo", "test"} <= named <= targets
+    named = set(re.findall(r"`make (\w+)`", page.read_text()))
+    assert named <= targets
+    if page.name == "README.md":
+        assert {"demo", "test"} <= named

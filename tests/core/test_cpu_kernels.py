@@ -1,20 +1,23 @@
 """The CPU kernels below TensorFlow: every instruction level, dtype, size and alignment."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from oracle import (
+    AVERAGE_DTYPES,
     BFLOAT16,
     FLOAT16,
     FLOAT32,
     FLOAT64,
-    PAIR_DTYPES,
     SIZES,
     assert_same_bits,
+    dtypes_id,
     normal,
-    pair_id,
+    rate_of,
     updated,
 )
 
@@ -25,11 +28,11 @@ ALL_LEVELS = ["baseline", "avx2", "avx512"]
 LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
 
 level = pytest.mark.parametrize("level", LEVELS)
-pair_dtypes = pytest.mark.parametrize("dtypes", PAIR_DTYPES, ids=pair_id)
+average_dtypes = pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 
 
 @level
-@pair_dtypes
+@average_dtypes
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "unaligned"])
 def test_update(level, dtypes, size, offset, rng):
@@ -37,22 +40,43 @@ def test_update(level, dtypes, size, offset, rng):
     variables = normal(rng, size + offset, dtypes[1])[offset:]
     before = variables.copy()
     expected = updated(averages, variables, 0.99)
-    _native.update([averages], [variables], 0.99, level)
+    _native.apply_moving_average([[averages]], [variables], [rate_of(0.99)], level)
     assert_same_bits(averages, expected)
     assert_same_bits(variables, before)
 
 
 @level
-@pair_dtypes
+@average_dtypes
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_update_of_thousands_of_arrays(level, dtypes, threads, rng):
     sizes = rng.integers(0, 200, 3000)
     averages = [normal(rng, size, dtypes[0]) for size in sizes]
     variables = [normal(rng, size, dtypes[1]) for size in sizes]
     expected = [updated(a, v, 0.9) for a, v in zip(averages, variables, strict=True)]
-    _native.update(averages, variables, 0.9, level, threads=threads, chunk_elements=16)
+    _native.apply_moving_average(
+        [averages], variables, [rate_of(0.9)], level, threads=threads, chunk_elements=16
+    )
     for average, value in zip(averages, expected, strict=True):
         assert_same_bits(average, value)
+
+
+@level
+@average_dtypes
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_several_averages_in_one_pass_are_as_many_single_updates(level, dtypes, count, rng):
+    averages = [[normal(rng, size, dtypes[0]) for size in SIZES] for _ in range(count)]
+    variables = [normal(rng, size, dtypes[1]) for size in SIZES]
+    before = [variable.copy() for variable in variables]
+    decays = [0.9, 0.99, 0.5, 0.999][:count]
+    expected = [
+        [updated(a, v, decay) for a, v in zip(side, variables, strict=True)]
+        for side, decay in zip(averages, decays, strict=True)
+    ]
+    rates = [rate_of(decay) for decay in decays]
+    _native.apply_moving_average(averages, variables, rates, level, threads=2)
+    received = itertools.chain(*averages, variables)
+    for array, value in zip(received, itertools.chain(*expected, before), strict=True):
+        assert_same_bits(array, value)
 
 
 @level
@@ -61,7 +85,7 @@ def test_update_writes_nothing_beside_its_range(level, rng):
     expected = memory.copy()
     variables = normal(rng, 41, FLOAT16)
     expected[30:71] = updated(memory[30:71], variables, 0.5)
-    _native.update([memory[30:71]], [variables], 0.5, level)
+    _native.apply_moving_average([[memory[30:71]]], [variables], [rate_of(0.5)], level)
     assert_same_bits(memory, expected)
 
 
@@ -71,7 +95,7 @@ def test_every_half_precision_number_widens_exactly(level, dtype):
     # With decay 0 a float32 average becomes its variable; (0 - v) * 1 is exact.
     variables = np.arange(2**16, dtype=np.uint16).view(dtype)
     averages = np.zeros(2**16, FLOAT32)
-    _native.update([averages], [variables], 0.0, level)
+    _native.apply_moving_average([[averages]], [variables], [rate_of(0.0)], level)
     is_nan = np.isnan(variables.astype(FLOAT32))
     np.testing.assert_array_equal(np.isnan(averages), is_nan)
     np.testing.assert_array_equal(averages[~is_nan], variables.astype(FLOAT32)[~is_nan])
@@ -88,13 +112,13 @@ def test_half_precision_rounds_once_to_nearest_even(level, dtype, data):
     with np.errstate(all="ignore"):
         expected = updated(averages, variables, decay)
     received = averages.copy()
-    _native.update([received], [variables], decay, level)
+    _native.apply_moving_average([[received]], [variables], [rate_of(decay)], level)
     is_nan = np.isnan(expected.astype(FLOAT32))
     np.testing.assert_array_equal(np.isnan(received.astype(FLOAT32)), is_nan)
     assert_same_bits(received[~is_nan], expected[~is_nan])
 
 
-@pair_dtypes
+@average_dtypes
 @given(data=st.data())
 def test_all_levels_agree_to_the_bit_on_any_bits(dtypes, data):
     arrays = [data.draw(hnp.arrays(np.uint8, 50 * dtype.itemsize)).view(dtype) for dtype in dtypes]
@@ -102,7 +126,7 @@ def test_all_levels_agree_to_the_bit_on_any_bits(dtypes, data):
     results = []
     for each in LEVELS:
         average = arrays[0].copy()
-        _native.update([average], [arrays[1]], decay, each)
+        _native.apply_moving_average([[average]], [arrays[1]], [rate_of(decay)], each)
         results.append(average)
     is_nan = np.isnan(results[0].astype(np.float64))
     for result in results[1:]:
@@ -115,7 +139,7 @@ def test_all_levels_agree_to_the_bit_on_any_bits(dtypes, data):
 def test_the_factor_rounds_to_float32_for_float64(level, decay, rng):
     averages, variables = normal(rng, 100, FLOAT64), normal(rng, 100, FLOAT64)
     expected = updated(averages, variables, decay)
-    _native.update([averages], [variables], decay, level)
+    _native.apply_moving_average([[averages]], [variables], [rate_of(decay)], level)
     assert_same_bits(averages, expected)
 
 
@@ -132,12 +156,12 @@ def test_swap(level, size, offset, rng):
 
 
 @pytest.mark.parametrize(
-    "pair", [(FLOAT32, FLOAT32), (FLOAT64, FLOAT64), (FLOAT32, BFLOAT16)], ids=pair_id
+    "pair", [(FLOAT32, FLOAT32), (FLOAT64, FLOAT64), (FLOAT32, BFLOAT16)], ids=dtypes_id
 )
 def test_the_plain_loop_of_the_benchmarks_computes_the_same(pair, rng):
     averages, variables = (normal(rng, 1001, dtype) for dtype in pair)
     expected = updated(averages, variables, 0.999)
-    _native.plain_loop([averages], [variables], 0.999, threads=3)
+    _native.plain_loop([averages], [variables], rate_of(0.999), threads=3)
     assert_same_bits(averages, expected)
 
 
@@ -145,19 +169,25 @@ def test_the_plain_loop_of_the_benchmarks_computes_the_same(pair, rng):
 def test_the_plain_loop_averages_half_precision_as_integers(dtype, rng):
     averages, variables = (normal(rng, 1001, dtype) for _ in "av")
     bits, others = averages.view(np.int16).copy(), variables.view(np.int16)
-    _native.plain_loop([averages], [variables], 0.999, threads=3)
+    _native.plain_loop([averages], [variables], rate_of(0.999), threads=3)
     assert_same_bits(averages.view(np.int16), bits - ((bits - others) >> 10))
 
 
 def test_arrays_that_no_kernel_serves_are_refused():
     four, five = np.zeros(4, np.float32), np.zeros(5, np.float32)
-    with pytest.raises(ValueError, match="one size a pair"):
-        _native.update([four], [five], 0.9, "baseline")
+    with pytest.raises(ValueError, match="one size a position"):
+        _native.apply_moving_average([[four]], [five], [0.1], "baseline")
     with pytest.raises(ValueError, match="contiguous"):
-        _native.update([np.zeros(8, np.float32)[::2]], [four], 0.9, "baseline")
+        _native.apply_moving_average([[np.zeros(8, np.float32)[::2]]], [four], [0.1], "baseline")
     with pytest.raises(ValueError, match="one length"):
-        _native.update([], [], 0.9, "baseline")
+        _native.apply_moving_average([[]], [], [0.1], "baseline")
     with pytest.raises(TypeError, match="No kernel averages int32 in float32"):
-        _native.update([four], [np.zeros(4, np.int32)], 0.9, "baseline")
+        _native.apply_moving_average([[four]], [np.zeros(4, np.int32)], [0.1], "baseline")
     with pytest.raises(ValueError, match=r"level must be .* Received: sse9"):
-        _native.update([four], [four.copy()], 0.9, "sse9")
+        _native.apply_moving_average([[four]], [four.copy()], [0.1], "sse9")
+    with pytest.raises(ValueError, match="1 to 4 lists of averages, and a rate for each"):
+        _native.apply_moving_average([[four]], [four.copy()], [0.1, 0.2], "baseline")
+    with pytest.raises(ValueError, match="All averages must have one dtype"):
+        _native.apply_moving_average(
+            [[four], [np.zeros(4, np.float16)]], [four.copy()], [0.1, 0.2], "baseline"
+        )

@@ -179,11 +179,30 @@ def test_a_swapping_manager_of_a_keras_model(tmp_path):
     assert_same(averages(other, copy), averages(optimizer, model))
 
 
+def test_a_failed_restore_of_a_keras_model_changes_nothing(tmp_path):
+    x, y = data()
+    optimizer = wrap("adam", exclude="bias")
+    model = make(optimizer)
+    model.fit(x, y, verbose=0)
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
+    tf_mavg.SwappingCheckpointManager(checkpoint, optimizer, str(tmp_path)).save()
+    other = wrap("adam")
+    copy = make(other)
+    copy.fit(x, y, epochs=2, verbose=0)
+    before = values(copy.trainable_variables), values(other.variables)
+    resumed = tf.train.Checkpoint(model=copy, optimizer=other)
+    with pytest.raises(AssertionError, match="lacks 2 of 4 averages"):
+        tf_mavg.SwappingCheckpointManager(resumed, other, str(tmp_path)).restore()
+    assert_same(values(copy.trainable_variables), before[0])
+    assert_same(values(other.variables), before[1])
+    assert not other.is_swapped
+
+
 def test_averages_that_their_weights_cannot_hold_are_refused(tmp_path):
     weight = keras.Variable(np.ones(4), dtype="bfloat16")
     optimizer = wrap()
     optimizer.build([weight])
-    checkpoint = tf.train.Checkpoint(optimizer=optimizer)
+    checkpoint = tf.train.Checkpoint(weight=weight, optimizer=optimizer)
     manager = tf_mavg.SwappingCheckpointManager(checkpoint, optimizer, str(tmp_path))
     with pytest.raises(TypeError, match="must have the dtype of its weight to be saved"):
         manager.save()

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 
+import pytest
 from places import PROGRAMS
 
 KILLS = 50
 
 
+@pytest.mark.slow
 def test_the_last_checkpoint_restores_after_any_kill(tmp_path):
     program = PROGRAMS / "saving_forever.py"
     done = subprocess.run(

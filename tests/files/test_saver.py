@@ -12,6 +12,7 @@ from oracle import assert_same_bits
 from tensorflow.python.training.saving import saveable_object_util
 
 import tf_mavg
+from tf_mavg._tensorflow.swapped_names import MARK
 
 tf1 = tf.compat.v1
 
@@ -68,7 +69,7 @@ def test_the_keys_are_the_models_and_those_of_the_averages(kind, tmp_path):
         path = saver.save(model.session, str(tmp_path / "model"))
         names = {"model/kernel", "model/bias"}
         slots = {f"{name}/{s}" for name in names for s in ("ExponentialMovingAverage", "Momentum")}
-        assert keys_of(path) == names | slots | {"global_step"}
+        assert keys_of(path) == names | slots | {"global_step", MARK}
 
 
 def test_both_variables_and_averages_are_in_the_checkpoint(tmp_path):
@@ -115,7 +116,7 @@ def test_var_list_may_be_a_dictionary(kind, tmp_path):
         model.train(3)
         variables, averages = model.values()
         path = saver.save(model.session, str(tmp_path / "model"))
-        assert keys_of(path) == set(by_name)
+        assert keys_of(path) == set(by_name) | {MARK}
         reader = tf.train.load_checkpoint(path)
         first = next(key for key in by_name if key.startswith("weights"))
         count = 2 if "partitioned" in kind else 1
@@ -159,7 +160,7 @@ def test_arguments_of_saver_are_handed_on(tmp_path):
 def test_missing_averages_start_from_their_variables_when_asked(kind, present, tmp_path, caplog):
     with graphs.model(kind) as model:
         initialize = tf1.global_variables_initializer()
-        saver = model.optimizer.swapping_saver(start_missing_averages=True)
+        saver = model.optimizer.swapping_saver(start_missing_averages=True, unmarked="swapped")
         averages = {average.ref() for average in model.averages}
         # The first variable's averages: one, or one a shard.
         count = 2 if "partitioned" in kind else 1
@@ -177,7 +178,7 @@ def test_missing_averages_start_from_their_variables_when_asked(kind, present, t
             saver.restore(model.session, path)
         restored, restored_averages = model.values()
         for i, average in enumerate(model.averages):
-            if average.ref() in kept:  # Under its own name: a swapping saver swaps it.
+            if average.ref() in kept:  # Under its own name: a swapping saver would have swapped it.
                 assert_same_bits(restored[i], kept_averages[i])
                 assert_same_bits(restored_averages[i], variables[i])
             else:
@@ -206,7 +207,7 @@ def test_missing_averages_are_refused_unless_asked(tmp_path):
 
 def test_a_checkpoint_that_lacks_a_variable_changes_nothing(tmp_path):
     with graphs.model("resource") as model:
-        saver = model.optimizer.swapping_saver(start_missing_averages=True)
+        saver = model.optimizer.swapping_saver(start_missing_averages=True, unmarked="swapped")
         model.initialize()
         kept = tf1.train.Saver([v for v in tf1.global_variables() if "bias" not in v.name])
         path = kept.save(model.session, str(tmp_path / "model"))
@@ -219,7 +220,7 @@ def test_a_checkpoint_that_lacks_a_variable_changes_nothing(tmp_path):
 
 def test_a_checkpoint_of_other_shapes_changes_nothing(tmp_path):
     with graphs.model("resource") as model:
-        saver = model.optimizer.swapping_saver(start_missing_averages=True)
+        saver = model.optimizer.swapping_saver(start_missing_averages=True, unmarked="swapped")
         model.initialize()
         other = tf1.Variable([1.0, 2.0], use_resource=True)
         model.session.run(other.initializer)
@@ -235,14 +236,43 @@ def test_a_checkpoint_of_other_shapes_changes_nothing(tmp_path):
         assert_values(model.session.run(tf1.global_variables()), before)
 
 
-def test_only_variables_can_start_missing_averages():
-    with graphs.model("resource") as model:
-        saveables = saveable_object_util.saveable_objects_for_op(model.global_step, "step")
-        var_list = {v.op.name: v for v in (*model.variables, *model.averages)}
-        var_list["step"] = next(iter(saveables))
-        model.optimizer.swapping_saver(var_list)
-        with pytest.raises(TypeError, match="must hold variables only where missing averages"):
-            model.optimizer.swapping_saver(var_list, start_missing_averages=True)
+@kinds
+@pytest.mark.parametrize("start", [False, True])
+def test_other_objects_are_saved_beside_the_variables(kind, start, tmp_path):
+    """Lookup tables are, as with a plain Saver, by default; here also a variable's own saveable."""
+    with graphs.model(kind) as model:
+        table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=-1)
+        insert = table.insert(tf.constant(["a", "b"]), tf.constant([1, 2], tf.int64))
+        clear = table.remove(tf.constant(["a", "b"]))
+        found = table.lookup(tf.constant(["a", "b", "c"]))
+        (saveable,) = saveable_object_util.saveable_objects_for_op(model.global_step, "step")
+        var_list = [
+            *(v for v in tf1.global_variables() if v is not model.global_step),
+            *tf1.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS),
+            saveable,
+        ]
+        savers = [
+            model.optimizer.swapping_saver(start_missing_averages=start),
+            model.optimizer.swapping_saver(var_list, start_missing_averages=start),
+        ]
+        averages = {average.ref() for average in model.averages}
+        plain = tf1.train.Saver(
+            [
+                *(v for v in tf1.global_variables() if v.ref() not in averages),
+                *tf1.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS),
+            ]
+        )
+        model.initialize()
+        model.session.run(insert)
+        model.train(2)
+        for i, saver in enumerate([*savers, plain] if start else savers):
+            path = saver.save(model.session, str(tmp_path / f"model{i}"))
+            step = model.session.run(model.global_step)
+            model.train(1)
+            model.session.run(clear)
+            (savers[0] if saver is plain else saver).restore(model.session, path)
+            assert model.session.run(found).tolist() == [1, 2, -1]
+            assert model.session.run(model.global_step) == step
 
 
 def test_a_checkpoint_that_does_not_exist(tmp_path):
@@ -284,6 +314,13 @@ def test_neither_saves_nor_restores_while_swapped(tmp_path):
                 saver.save(model.session, str(tmp_path / "other"))
             with pytest.raises(RuntimeError, match="cannot be restored while"):
                 saver.restore(model.session, path)
+            with pytest.raises(RuntimeError, match=r"leave swapped\(\) first"):
+                saver.save(model.session, str(tmp_path / "other"))
+        with (
+            model.optimizer.averages.swapped_for_saving(),
+            pytest.raises(RuntimeError, match="names by itself"),
+        ):
+            saver.save(model.session, str(tmp_path / "other"))
         saver.save(model.session, str(tmp_path / "other"))
 
 

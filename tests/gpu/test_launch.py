@@ -13,36 +13,51 @@ from places import HELPERS
 
 from tf_mavg import _native
 
-CAPACITY = {"small": 169, "large": 1364}  # pairs of a table, by its form
+CAPACITY = {"small": 169, "large": 1364}  # positions of two sides in a table, by its form
 
 form = pytest.mark.parametrize("form", CAPACITY)
 
 
 @form
-def test_tables_are_filled_in_order_without_empty_pairs(form):
+def test_tables_are_filled_in_order_without_empty_positions(form):
     capacity = CAPACITY[form]
-    assert _native.gpu_tables([0, 0], 4, form) == []
-    assert _native.gpu_tables([0, 1, 0], 4, form) == [(1, 1, 4096)]
-    assert _native.gpu_tables([0, 5] * capacity, 4, form) == [(capacity, capacity, 4096)]
-    assert _native.gpu_tables([4097] * (capacity + 1), 4, form) == [
+    assert _native.gpu_tables([0, 0], 2, 4, form) == []
+    assert _native.gpu_tables([0, 1, 0], 2, 4, form) == [(1, 1, 4096)]
+    assert _native.gpu_tables([0, 5] * capacity, 2, 4, form) == [(capacity, capacity, 4096)]
+    assert _native.gpu_tables([4097] * (capacity + 1), 2, 4, form) == [
         (capacity, 2 * capacity, 4096),
         (1, 2, 4096),
     ]
 
 
-def test_a_thousand_pairs_are_one_launch_or_at_most_seven():
-    assert len(_native.gpu_tables([1000] * 1000, 4, "large")) == 1
-    assert len(_native.gpu_tables([1000] * 1000, 4, "small")) <= 7
+def test_a_thousand_variables_are_one_launch_or_at_most_seven():
+    assert len(_native.gpu_tables([1000] * 1000, 2, 4, "large")) == 1
+    assert len(_native.gpu_tables([1000] * 1000, 2, 4, "small")) <= 7
 
 
 @form
 def test_chunks_grow_where_their_numbers_would_not_fit(form):
     terabyte = 2**40
-    assert _native.gpu_tables([terabyte, 5], 4, form) == [(2, 2**28 + 1, 4096)]
-    (table,) = _native.gpu_tables([64 * terabyte, 5], 1, form)
+    assert _native.gpu_tables([terabyte, 5], 2, 4, form) == [(2, 2**28 + 1, 4096)]
+    (table,) = _native.gpu_tables([64 * terabyte, 5], 2, 1, form)
     assert table == (2, 2**29 + 1, 2**17)
     # Chunks of a table grow together; those of the next table start small again.
-    assert _native.gpu_tables([2**50] * CAPACITY[form] + [5], 4, form)[-1] == (1, 1, 4096)
+    assert _native.gpu_tables([2**50] * CAPACITY[form] + [5], 2, 4, form)[-1] == (1, 1, 4096)
+
+
+@pytest.mark.parametrize(
+    ("depth", "small", "large"), [(2, 169, 1364), (3, 127, 1023), (4, 101, 818), (5, 84, 682)]
+)
+def test_a_deeper_table_holds_fewer_positions(depth, small, large):
+    for form, capacity in (("small", small), ("large", large)):
+        first, second = _native.gpu_tables([1] * (capacity + 1), depth, 4, form)
+        assert (first[0], second[0]) == (capacity, 1)
+
+
+@pytest.mark.parametrize("depth", [1, 6])
+def test_lists_that_no_kernel_takes_are_refused(depth):
+    with pytest.raises(RuntimeError, match=f"No kernel takes {depth} lists at once"):
+        _native.gpu_tables([1], depth, 4, "small")
 
 
 def test_the_large_form_needs_driver_and_device():
@@ -86,7 +101,7 @@ import numpy as np
 from tf_mavg import _native
 arrays = [[np.ones(10, np.float32) for _ in range(1000)] for _ in range(2)]
 for _ in range(2):
-    _native.gpu_update(*arrays, 0.9, sys.argv[1])
+    _native.gpu_apply_moving_average(arrays[:1], arrays[1], [0.1], sys.argv[1])
     _native.gpu_swap(*arrays, sys.argv[1])
 """
 
@@ -124,7 +139,7 @@ def test_what_the_driver_sees(run_emulated, form, launches, tmp_path):
     done = run_emulated(form, log=tmp_path / "log")
     assert done.returncode == 0, done.stderr
     records = Log(tmp_path / "log").since_last("launch", "module_load", "synchronize")
-    once = ["update_float32"] * launches, ["swap_bytes"] * launches
+    once = ["moving_average_float32_1"] * launches, ["swap_bytes"] * launches
     assert [record.get("kernel", record["call"]) for record in records] == [
         "module_load",  # once, whatever follows
         *(call for _ in range(2) for kernel in once for call in [*kernel, "synchronize"]),
@@ -142,7 +157,7 @@ for references in (2, 1):  # _native keeps one of its own, from its first use on
     driver = Driver("libcuda.so.1")
     average, variable = np.ones(10, np.float32), np.zeros(10, np.float32)
     for _ in range(2):
-        _native.gpu_update([average], [variable], 0.5, sys.argv[1])
+        _native.gpu_apply_moving_average([[average]], [variable], [0.5], sys.argv[1])
     assert (average == 0.25).all()
     for _ in range(references):
         driver.call("cuDevicePrimaryCtxRelease_v2", 0)
@@ -166,7 +181,9 @@ averages = [np.ones(10, np.float32) for _ in range(16)]
 start = threading.Barrier(len(averages))
 def update(average):
     start.wait()
-    _native.gpu_update([average], [np.zeros(10, np.float32)], 0.5, sys.argv[1])
+    _native.gpu_apply_moving_average(
+        [[average]], [np.zeros(10, np.float32)], [0.5], sys.argv[1]
+    )
 threads = [threading.Thread(target=update, args=[average]) for average in averages]
 for thread in threads:
     thread.start()
@@ -192,7 +209,7 @@ MESSAGES = [
     ({"ptx": __file__}, r"CUDA_ERROR_INVALID_PTX \(218\), .* unset TF_MAVG_FORCE_PTX.$"),
     ({"driver_version": 12000}, r"cuLaunchKernel failed: CUDA_ERROR_INVALID_VALUE"),
     (
-        {"refuse": "update_float32=719"},
+        {"refuse": "moving_average_float32_1=719"},
         r"CUDA_ERROR_LAUNCH_FAILED \(719\), unspecified launch failure. The fault may be of any k",
     ),
     (

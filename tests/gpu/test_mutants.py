@@ -19,7 +19,7 @@ from places import ROOT
 
 import tf_mavg
 
-WALKER = "cuda/pair_walker.cuh"
+WALKER = "cuda/walker.cuh"
 
 
 class Mutant(NamedTuple):
@@ -40,43 +40,56 @@ class Mutant(NamedTuple):
 
 
 KERNEL_MUTANTS = {
-    "no tail": Mutant(WALKER, "  WalkArrays(first, second, done, count, operation);", ""),
-    "tail one late": Mutant(WALKER, "done = packs * kPack;", "done = packs * kPack + 1;"),
-    "first side taken for aligned": Mutant(WALKER, "IsAligned<FirstPack>(first)", "true"),
-    "second side taken for aligned": Mutant(WALKER, "IsAligned<SecondPack>(second)", "true"),
+    "no tail": Mutant(WALKER, "  WalkPacks<1>(chunk, done, count, operation);", ""),
+    "tail one late": Mutant(
+        WALKER, "done = count / kPack * kPack;", "done = count / kPack * kPack + 1;"
+    ),
+    "written sides taken for aligned": Mutant(
+        WALKER, "aligned && IsAligned<Pack<Written, kPack>>(chunk.sides[side])", "aligned"
+    ),
+    "read side taken for aligned": Mutant(
+        WALKER, "aligned && IsAligned<Pack<Read, kPack>>(chunk.sides[kSidesOf<Operation> - 1])",
+        "aligned",
+    ),
     "search one off": Mutant(
         "cc/core/chunk_map.h", "first_chunk[middle] <= chunk", "first_chunk[middle] < chunk"
     ),
     "last chunk taken for full": Mutant(
-        WALKER, "is_last ? table.last_chunk_elements[pair] : table.chunk_elements",
+        WALKER, "is_last ? table.last_chunk_elements[position] : table.chunk_elements",
         "table.chunk_elements",
     ),
-    "last chunk one off": Mutant(WALKER, "chunk + 1 == table", "chunk + 2 == table"),
-    "chunks left out": Mutant(WALKER, "chunk += gridDim.x", "chunk += gridDim.x + 1"),
+    "last chunk one off": Mutant(WALKER, "number + 1 == table", "number + 2 == table"),
+    "chunks left out": Mutant(WALKER, "number += gridDim.x", "number += gridDim.x + 1"),
     "offset of 32 bits": Mutant(
-        WALKER, "static_cast<int64_t>(chunk - table.first_chunk[pair])",
-        "(chunk - table.first_chunk[pair])",
+        WALKER, "static_cast<int64_t>(number - table.first_chunk[position])",
+        "(number - table.first_chunk[position])",
     ),
-    "swap of one side": Mutant(WALKER, "if (Operation::kWritesSecond) second[i] = b;", ""),
+    "only the first side written": Mutant(
+        WALKER, "static_cast<Written*>(chunk.sides[side])[i] = written[side];",
+        "if (side == 0) static_cast<Written*>(chunk.sides[side])[i] = written[side];",
+    ),
+    "swap of one side": Mutant("cuda/swap.cuh", "sides[1] = held;", ""),
     "variable for average": Mutant(
-        "cuda/pair_operations.cuh", "Widened(*average), Widened(*variable)",
-        "Widened(*variable), Widened(*average)",
+        "cuda/moving_average.cuh", "Widened(average[i]), wide", "wide, Widened(average[i])"
+    ),
+    "one rate for all averages": Mutant(
+        "cuda/moving_average.cuh", "wide, rates[i]", "wide, rates[0]"
     ),
 }  # fmt: skip
 CONTRACTION = Mutant("cuda/compile_kernels.py", "--fmad=false", "--fmad=true")
 
-FUNCTORS = "cc/kernels/pair_functors_gpu.cc"
 STEP_MUTANTS = {
     "update on another stream": Mutant(
-        FUNCTORS, "float*>(decay.data()),\n                                    {StreamOf(ctx)",
-        "float*>(decay.data()), {nullptr",
+        "cc/kernels/moving_average_gpu.cc", "{StreamOf(ctx), std::nullopt}",
+        "{nullptr, std::nullopt}",
     ),
     "copy that nothing waits for": Mutant(
-        FUNCTORS, "from.TotalBytes(), StreamOf(ctx)", "from.TotalBytes(), nullptr"
+        "cc/kernels/devices_gpu.cc", "from.TotalBytes(), StreamOf(ctx)",
+        "from.TotalBytes(), nullptr",
     ),
     "readers disregarded": Mutant(
-        "cc/kernels/pair_operations.cc", "return !written.copy_on_read() && written.HasReaders();",
-        "return written.copy_on_read();",
+        "cc/kernels/variable_lists.cc", "return !copy_on_read() && HasReaders();",
+        "return copy_on_read();",
     ),
 }  # fmt: skip
 

@@ -3,15 +3,17 @@
 import pytest
 
 
-def test_a_step_over_a_thousand_pairs_is_one_launch_and_nothing_else(gpu_step):
+def test_a_step_over_a_thousand_variables_is_one_launch_and_nothing_else(gpu_step):
     found = gpu_step("calls_of_a_step", driver_version=12050)
     assert found.pop("exchange") == {}
+    assert found.pop("update of three averages") == {"launch": 2}  # A table holds 818 of them.
     assert found == {name: {"launch": 1} for name in found}
 
 
 def test_an_older_driver_gets_smaller_tables(gpu_step):
     found = gpu_step("calls_of_a_step", driver_version=12000)
     assert found.pop("exchange") == {}
+    assert found.pop("update of three averages") == {"launch": 10}  # A table holds 101.
     for calls in found.values():
         assert set(calls) == {"launch"}
         assert calls["launch"] <= 7
@@ -39,7 +41,7 @@ def test_a_device_without_an_image_is_told_what_to_do(gpu_step):
 
 
 def test_a_launch_that_fails_changes_nothing_and_says_what_to_do(gpu_step):
-    found = gpu_step("refused", refuse="update_float32=719")
+    found = gpu_step("refused", refuse="moving_average_float32_1=719")
     assert found["type"] == "InternalError"
     assert found["unchanged"]
     assert "ResourceApplyMovingAverage" in found["message"]

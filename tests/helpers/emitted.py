@@ -15,10 +15,10 @@ def updates(graph: tf.Graph) -> list[tf.Operation]:
     return ops_of(graph, "ApplyMovingAverage")
 
 
-def pairs_of(update: tf.Operation) -> int:
+def averages_moved(update: tf.Operation) -> int:
     """How many averages a fused update moves."""
-    if update.type != "GroupApplyMovingAverage":
-        return update.get_attr("N")
+    if update.type != "BoundApplyMovingAverage":
+        return update.get_attr("M")
     return len(update.inputs[0].op.get_attr("averages"))
 
 

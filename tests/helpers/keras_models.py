@@ -72,6 +72,10 @@ class Face:
 KERAS = Face(keras, tf_mavg.keras)
 TF_KERAS = Face(tf_keras, tf_mavg.tf_keras)
 faces = pytest.mark.parametrize("face", [KERAS, TF_KERAS], ids=str)
+# tf_keras compiles the same ops; one test of it shows that it does.
+compiled_faces = pytest.mark.parametrize(
+    ("face", "jit_compile"), [(KERAS, False), (KERAS, True), (TF_KERAS, False)], ids=str
+)
 make, wrap = KERAS.make, KERAS.wrap
 
 

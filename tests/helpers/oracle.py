@@ -10,7 +10,7 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 
 # (dtype of the average, dtype of the variable), as the ops accept them.
-PAIR_DTYPES = [
+AVERAGE_DTYPES = [
     (FLOAT16, FLOAT16),
     (BFLOAT16, BFLOAT16),
     (FLOAT32, FLOAT32),
@@ -18,30 +18,35 @@ PAIR_DTYPES = [
     (FLOAT32, FLOAT16),
     (FLOAT32, BFLOAT16),
 ]
-SAME_DTYPES = [average for average, variable in PAIR_DTYPES if average == variable]
+SAME_DTYPES = [average for average, variable in AVERAGE_DTYPES if average == variable]
 
 # Around the vector widths (4, 8, 16), the block of half precision (512) and the chunk (8192).
 SIZES = [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 511, 512, 513, 8191, 8192, 8193, 16385]
 
 
-def pair_id(pair: tuple[np.dtype, np.dtype]) -> str:
-    """A test's name for a pair of dtypes: "float16 in float32"."""
-    average, variable = pair
+def dtypes_id(dtypes: tuple[np.dtype, np.dtype]) -> str:
+    """A test's name for two dtypes: "float16 in float32"."""
+    average, variable = dtypes
     return variable.name if average == variable else f"{variable.name} in {average.name}"
+
+
+def rate_of(decay: float) -> np.float32:
+    """What an update multiplies with: 1 - decay, taken in float32."""
+    return np.float32(1) - np.float32(decay)
 
 
 def updated(average: NDArray, variable: NDArray, decay: float) -> NDArray:
     """The average after one update, bit for bit: computed in float32 or float64, rounded once."""
     compute = FLOAT64 if average.dtype == FLOAT64 else FLOAT32
-    factor = (np.float32(1) - np.float32(decay)).astype(compute)
+    rate = rate_of(decay).astype(compute)
     wide = average.astype(compute)
-    return (wide - (wide - variable.astype(compute)) * factor).astype(average.dtype)
+    return (wide - (wide - variable.astype(compute)) * rate).astype(average.dtype)
 
 
 def exact(average: NDArray, variable: NDArray, decay: float) -> NDArray[np.float64]:
-    """The average after one update in float64, with the factor 1 - decay taken in float32."""
-    factor = float(np.float32(1) - np.float32(decay))
-    return average.astype(FLOAT64) * (1 - factor) + variable.astype(FLOAT64) * factor
+    """The average after one update in float64, with the rate 1 - decay taken in float32."""
+    rate = float(rate_of(decay))
+    return average.astype(FLOAT64) * (1 - rate) + variable.astype(FLOAT64) * rate
 
 
 def normal(rng: np.random.Generator, size: int | tuple[int, ...], dtype: np.dtype) -> NDArray:

@@ -42,6 +42,7 @@ def loss_with(weights):
     return model.evaluate(x, y, verbose=0)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("face", "scaled", "jit_compile"),
     [
@@ -71,6 +72,7 @@ def test_validation_in_fit_is_of_the_averages_and_training_is_not_disturbed(
     assert "evaluate" not in vars(model)
 
 
+@pytest.mark.slow
 @faces
 def test_a_failed_validation_leaves_the_weights_in_their_place(face):
     class Interrupt(face.keras.callbacks.Callback):
@@ -133,6 +135,7 @@ assert not any(name.startswith("tf_mavg") for name in sys.modules)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("face", "suffixes"), [(KERAS, [".keras"]), (TF_KERAS, [".keras", ".h5", ""])], ids=str
 )
@@ -160,6 +163,7 @@ def test_the_saved_model_holds_averages_and_needs_no_tf_mavg(face, suffixes, tmp
                 assert_same_bits(weights[name], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("face", "name"),
     [(KERAS, "best.weights.h5"), (TF_KERAS, "best.weights.h5"), (TF_KERAS, "best")],

@@ -7,18 +7,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from keras_models import DECAY, KERAS, TF_KERAS, averages, data, faces, make, values, wrap
+from keras_models import (
+    DECAY,
+    KERAS,
+    TF_KERAS,
+    averages,
+    compiled_faces,
+    data,
+    faces,
+    make,
+    values,
+    wrap,
+)
 from oracle import assert_same_bits, updated
 
 import tf_mavg
 
 jit = pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "jit_compile"])
-
-
-# tf_keras compiles the same ops; one test of it shows that it does.
-compiled_faces = pytest.mark.parametrize(
-    ("face", "jit_compile"), [(KERAS, False), (KERAS, True), (TF_KERAS, False)], ids=str
-)
 
 
 def assert_follows(received, before, weights, decay=DECAY):
@@ -307,6 +312,24 @@ def test_training_while_swapped_is_refused(face, jit_compile, scaled):
         with pytest.raises(RuntimeError, match="swapped\\(\\) cannot be entered while"):
             optimizer.swapped().__enter__()
     model.fit(x, y, verbose=0)
+
+
+@faces
+def test_nothing_is_written_before_the_check_that_nothing_is_swapped(face):
+    weight = face.variable([4.0])
+    optimizer = face.wrap(face.keras.optimizers.SGD(0.25))
+    optimizer.build([weight])
+    step = tf.function(lambda: optimizer.apply_gradients([(tf.constant([1.0]), weight)]))
+    operations = step.get_concrete_function().graph.get_operations()
+    (check,) = (operation for operation in operations if operation.type == "Assert")
+
+    def waits(operation):
+        before = [*operation.control_inputs, *(tensor.op for tensor in operation.inputs)]
+        return operation is check or any(map(waits, before))
+
+    trains = [operation for operation in operations if operation.type.startswith("Assign")]
+    assert trains
+    assert all(map(waits, trains))
 
 
 @faces

@@ -80,6 +80,20 @@ def test_an_h5_file_of_tf_keras_restores_every_bit(scaled, tmp_path):
     assert_same(values(copy.optimizer.variables), values(optimizer.variables))
 
 
+@pytest.mark.parametrize("scaled", ["", "inside", "around"])
+def test_a_folder_of_tf_keras_restores_the_model_alone(scaled, tmp_path):
+    inner = tf_keras.optimizers.Adam()
+    optimizer = TF_KERAS.wrap(TF_KERAS.loss_scale(inner) if scaled == "inside" else inner)
+    model = trained(
+        TF_KERAS.loss_scale(optimizer) if scaled == "around" else optimizer, face=TF_KERAS
+    )
+    model.save(tmp_path / "folder")
+    x, _ = data()
+    for compiled in (False, True):
+        copy = tf_keras.models.load_model(tmp_path / "folder", compile=compiled)
+        assert_same([copy.predict(x, verbose=0)], [model.predict(x, verbose=0)])
+
+
 def test_averages_start_from_an_h5_file_of_keras_3_which_restores_no_optimizer(tmp_path):
     x, y = data()
     trained(wrap("adam")).save(tmp_path / "model.h5")
@@ -208,6 +222,7 @@ def test_saving_while_swapped_is_refused(face, tmp_path):
     model.save(tmp_path / "model.keras")
 
 
+@pytest.mark.slow
 def test_an_exported_model_of_averages_needs_no_tf_mavg(tmp_path):
     x, _ = data()
     optimizer = wrap("adam")

@@ -4,25 +4,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import worlds
-from emitted import pairs_of, updates
+from emitted import averages_moved, updates
 from oracle import (
+    AVERAGE_DTYPES,
     FLOAT32,
     FLOAT64,
-    PAIR_DTYPES,
     SIZES,
     assert_same_bits,
+    dtypes_id,
     exact,
     normal,
-    pair_id,
     updated,
 )
 
 from tf_mavg import ops
 
-pair_dtypes = pytest.mark.parametrize("dtypes", PAIR_DTYPES, ids=pair_id)
+average_dtypes = pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 
 
-@pair_dtypes
+@average_dtypes
 def test_every_average_moves_and_no_variable_does(world, dtypes, rng):
     averages = [normal(rng, size, dtypes[0]) for size in SIZES]
     values = [normal(rng, size, dtypes[1]) for size in SIZES]
@@ -42,8 +42,9 @@ def test_any_shape(world, shape, rng):
     assert_same_bits(world.read(a)[0], updated(average, value, 0.5))
 
 
+@pytest.mark.slow
 def test_over_a_thousand_variables_of_mixed_dtypes(world, rng):
-    dtypes = [PAIR_DTYPES[i % len(PAIR_DTYPES)] for i in range(1000)]
+    dtypes = [AVERAGE_DTYPES[i % len(AVERAGE_DTYPES)] for i in range(1000)]
     averages = [normal(rng, 3, average) for average, _ in dtypes]
     values = [normal(rng, 3, variable) for _, variable in dtypes]
     a, v = world.variables(averages, "average"), world.variables(values)
@@ -64,7 +65,7 @@ def test_the_ends_and_the_usual_decay(world, decay, rng):
         assert_same_bits(received, average)
 
 
-def test_the_factor_is_taken_in_float32_even_for_float64(world):
+def test_the_rate_is_taken_in_float32_even_for_float64(world):
     a = world.variables([np.zeros(1, FLOAT64)], "average")
     v = world.variables([np.ones(1, FLOAT64)])
     world.run(lambda: ops.apply_moving_average(a, v, 0.9999))
@@ -227,7 +228,7 @@ def test_one_op_a_device_whatever_the_scope(use_resource):
         with tf.device("/cpu:1"):
             update = ops.apply_moving_average(made["average"], made["variable"], 0.5)
         assert sorted(op.device for op in updates(graph)) == ["/device:CPU:0", "/device:CPU:1"]
-        assert [pairs_of(op) for op in updates(graph)] == [50, 50]
+        assert [averages_moved(op) for op in updates(graph)] == [50, 50]
         session.run(tf.compat.v1.global_variables_initializer())
         session.run(update)
         assert (np.array(session.run(made["average"])) == 1.0).all()
@@ -242,7 +243,7 @@ def test_one_op_for_a_thousand_variables_in_a_function():
         ops.apply_moving_average(averages, variables, 0.5)
 
     graph = step.get_concrete_function().graph
-    assert [pairs_of(op) for op in updates(graph)] == [1000]
+    assert [averages_moved(op) for op in updates(graph)] == [1000]
 
 
 @pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
@@ -259,7 +260,7 @@ def test_a_partitioned_variable_stands_for_its_shards(use_resource):
             for name, start in (("average", 0.0), ("variable", 2.0))
         ]
         update = ops.apply_moving_average([made[0]], [made[1]], 0.5)
-        assert [pairs_of(op) for op in updates(graph)] == [2]
+        assert [averages_moved(op) for op in updates(graph)] == [2]
         session.run(tf.compat.v1.global_variables_initializer())
         session.run(update)
         assert (session.run(tf.convert_to_tensor(made[0])) == 1.0).all()

@@ -1,4 +1,4 @@
-"""Variables bound to groups: by handle for eager steps and functions, by name for Sessions."""
+"""Variables bound once: by handle for eager steps and functions, by name for Sessions."""
 
 import gc
 import re
@@ -26,9 +26,9 @@ def pair():
 
 
 @pytest.fixture
-def groups(pair):
+def binding(pair):
     """The two, bound."""
-    return ops.PairGroups(pair[:1], pair[1:])
+    return ops.Binding(pair[:1], pair[1:])
 
 
 def graph_of(function: tf.types.experimental.PolymorphicFunction) -> tf.Graph:
@@ -43,12 +43,12 @@ def runs_before(graph: tf.Graph, first: str, second: str) -> bool:
     return all(before in emitted.ancestors([op]) for op in after)
 
 
-def test_a_group_updates_eagerly_and_in_a_function(groups, pair):
+def test_a_binding_updates_eagerly_and_in_a_function(binding, pair):
     @tf.function
     def step():
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
 
-    groups.apply_moving_average(0.5)
+    binding.apply_moving_average(0.5)
     assert pair[0].numpy() == [0.5]
     step()
     assert pair[0].numpy() == [0.75]
@@ -56,7 +56,7 @@ def test_a_group_updates_eagerly_and_in_a_function(groups, pair):
 
 def test_a_function_captures_one_handle_for_all_variables():
     variables = [tf.Variable(tf.ones(3)) for _ in range(100)]
-    averages = tf_mavg.ExponentialMovingAverage(0.5, grouped=True)
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
 
     @tf.function
     def step():
@@ -64,56 +64,56 @@ def test_a_function_captures_one_handle_for_all_variables():
 
     concrete = step.get_concrete_function()
     assert len(concrete.captured_inputs) == 2  # The other tells whether they are swapped.
-    assert [op.type for op in emitted.updates(concrete.graph)] == ["GroupApplyMovingAverage"]
+    assert [op.type for op in emitted.updates(concrete.graph)] == ["BoundApplyMovingAverage"]
     for variable in variables:
         variable.assign(tf.zeros(3))
     step()
     assert all((averages.average(v).numpy() == 0.5).all() for v in variables)
 
 
-def test_only_what_is_asked_to_be_grouped_is_grouped_in_a_function(pair):
+def test_a_function_that_xla_compiles_takes_every_variable(pair):
     averages = tf_mavg.ExponentialMovingAverage(0.5)
 
-    @tf.function
+    @tf.function(jit_compile=True)
     def step():
         averages.apply(pair[1:])
 
     assert [op.type for op in emitted.updates(graph_of(step))] == ["ResourceApplyMovingAverage"]
 
 
-def test_it_waits_for_writes_and_holds_up_later_ones(groups, pair):
+def test_it_waits_for_writes_and_holds_up_later_ones(binding, pair):
     average, variable = pair
 
     @tf.function
     def step():
         variable.assign_add([1.0])
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
         variable.assign([100.0])
         return average.read_value()
 
     graph = graph_of(step)
-    assert runs_before(graph, "AssignAddVariableOp", "GroupApplyMovingAverage")
-    assert runs_before(graph, "GroupApplyMovingAverage", "AssignVariableOp")
-    assert runs_before(graph, "GroupApplyMovingAverage", "ReadVariableOp")
+    assert runs_before(graph, "AssignAddVariableOp", "BoundApplyMovingAverage")
+    assert runs_before(graph, "BoundApplyMovingAverage", "AssignVariableOp")
+    assert runs_before(graph, "BoundApplyMovingAverage", "ReadVariableOp")
     assert step().numpy() == [1.0]
     assert variable.numpy() == [100.0]
 
 
-def test_reads_of_its_variables_run_beside_it(groups, pair):
+def test_reads_of_its_variables_run_beside_it(binding, pair):
     @tf.function
     def step():
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
         return pair[1].read_value()
 
-    assert not runs_before(graph_of(step), "GroupApplyMovingAverage", "ReadVariableOp")
+    assert not runs_before(graph_of(step), "BoundApplyMovingAverage", "ReadVariableOp")
 
 
-def test_a_swap_of_a_group_holds_up_reads_of_both_sides(groups, pair):
+def test_a_swap_of_a_binding_holds_up_reads_of_both_sides(binding, pair):
     @tf.function
     def evaluate():
-        groups.swap_variables()
+        binding.swap_variables()
         seen = [v.read_value() for v in pair]
-        groups.swap_variables()
+        binding.swap_variables()
         return seen
 
     assert [value.numpy().tolist() for value in evaluate()] == [[1.0], [0.0]]
@@ -121,13 +121,13 @@ def test_a_swap_of_a_group_holds_up_reads_of_both_sides(groups, pair):
 
 
 @pytest.mark.parametrize("shared", ["average", "variable"])
-def test_groups_that_share_a_variable_keep_their_order(pair, shared):
+def test_bindings_that_share_a_variable_keep_their_order(pair, shared):
     others = [tf.Variable([5.0]), tf.Variable([6.0])]
-    first = ops.PairGroups(*([v] for v in pair))
+    first = ops.Binding(*([v] for v in pair))
     if shared == "average":
-        second = ops.PairGroups([others[0], pair[0]], [others[1], tf.Variable([2.0])])
+        second = ops.Binding([others[0], pair[0]], [others[1], tf.Variable([2.0])])
     else:
-        second = ops.PairGroups([others[0], others[1]], [tf.Variable([2.0]), pair[1]])
+        second = ops.Binding([others[0], others[1]], [tf.Variable([2.0]), pair[1]])
 
     @tf.function
     def step():
@@ -138,24 +138,24 @@ def test_groups_that_share_a_variable_keep_their_order(pair, shared):
     assert before in emitted.ancestors([after])
 
 
-def test_groups_that_share_nothing_run_side_by_side(groups):
-    other = ops.PairGroups([tf.Variable([5.0])], [tf.Variable([6.0])])
+def test_bindings_that_share_nothing_run_side_by_side(binding):
+    other = ops.Binding([tf.Variable([5.0])], [tf.Variable([6.0])])
 
     @tf.function
     def step():
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
         other.apply_moving_average(0.5)
 
     before, after = emitted.updates(graph_of(step))
     assert before not in emitted.ancestors([after])
 
 
-def test_a_call_of_a_function_with_a_group_keeps_its_place(groups, pair):
+def test_a_call_of_a_function_with_a_binding_keeps_its_place(binding, pair):
     average, variable = pair
 
     @tf.function(autograph=False)
     def update():
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
 
     @tf.function
     def step():
@@ -173,21 +173,22 @@ def test_a_call_of_a_function_with_a_group_keeps_its_place(groups, pair):
 
 def traced_update(
     average: tf.Variable, variable: tf.Variable
-) -> tuple[Any, weakref.ref[ops.PairGroups]]:
-    """An update of the pair as a concrete function, and the groups that it was traced with."""
-    groups = ops.PairGroups([average], [variable])
+) -> tuple[Any, weakref.ref[ops.Binding]]:
+    """An update of the pair as a concrete function, and the binding that it was traced with."""
+    binding = ops.Binding([average], [variable])
 
     @tf.function
     def update():
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
 
-    return update.get_concrete_function(), weakref.ref(groups)
+    return update.get_concrete_function(), weakref.ref(binding)
 
 
-def test_a_concrete_function_outlives_the_groups_it_was_traced_with(pair):
-    update, groups = traced_update(*pair)
+@pytest.mark.slow
+def test_a_concrete_function_outlives_the_binding_it_was_traced_with(pair):
+    update, binding = traced_update(*pair)
     gc.collect()
-    assert groups() is None
+    assert binding() is None
 
     @tf.function
     def step():
@@ -199,44 +200,44 @@ def test_a_concrete_function_outlives_the_groups_it_was_traced_with(pair):
     assert pair[0].numpy() == [1.5]
 
 
-def test_nothing_is_remembered_of_a_group_that_is_gone(pair):
+def test_nothing_is_remembered_of_a_binding_that_is_gone(pair):
     gc.collect()
-    before = len(control_dependencies._groups)
+    before = len(control_dependencies._bindings)
     update, _ = traced_update(*pair)
-    assert len(control_dependencies._groups) == before + 1
+    assert len(control_dependencies._bindings) == before + 1
     del update
     gc.collect()
-    assert len(control_dependencies._groups) == before
+    assert len(control_dependencies._bindings) == before
 
 
-def test_what_a_graph_captures_later_is_seen_too(groups):
+def test_what_a_graph_captures_later_is_seen_too(binding):
     graph = FuncGraph("function")
     with graph.as_default():
         assert not control_dependencies._touched_in(graph)
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
         assert len(control_dependencies._touched_in(graph)) == 1
 
 
-def test_steps_in_a_while_loop(groups, pair):
+def test_steps_in_a_while_loop(binding, pair):
     @tf.function
     def steps():
         for _ in tf.range(3):
             pair[1].assign_add([1.0])
-            groups.apply_moving_average(0.5)
+            binding.apply_moving_average(0.5)
 
     steps()
     assert pair[0].numpy() == [((2 * 0.5 + 3) * 0.5 + 4) * 0.5]
 
 
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_step_in_a_conditional(groups, pair, taken):
+def test_a_step_in_a_conditional(binding, pair, taken):
     average, variable = pair
 
     @tf.function
     def step(condition):
         variable.assign_add([1.0])
         if condition:
-            groups.apply_moving_average(0.5)
+            binding.apply_moving_average(0.5)
         variable.assign_add([1.0])
         return average.read_value()
 
@@ -244,13 +245,13 @@ def test_a_step_in_a_conditional(groups, pair, taken):
     assert variable.numpy() == [3.0]
 
 
-def test_a_group_in_a_function_is_not_retraced_for_another_decay(groups):
+def test_a_binding_in_a_function_is_not_retraced_for_another_decay(binding):
     traces = []
 
     @tf.function
     def step(decay):
         traces.append(decay)
-        groups.apply_moving_average(decay)
+        binding.apply_moving_average(decay)
 
     for decay in (0.9, 0.8):
         step(tf.constant(decay))
@@ -258,22 +259,38 @@ def test_a_group_in_a_function_is_not_retraced_for_another_decay(groups):
 
 
 @pytest.mark.cpu  # The emulated GPU has no XLA.
-def test_xla_refuses_it_by_name(groups):
+def test_xla_refuses_it_and_says_what_to_do(binding):
     @tf.function(jit_compile=True)
     def step():
-        groups.apply_moving_average(0.5)
+        binding.apply_moving_average(0.5)
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match="'GroupApplyMovingAverage'"):
+    words = (
+        "BoundApplyMovingAverage: variables that are bound cannot be compiled; call the averaging "
+        "inside the function that has jit_compile=True, so that it is traced for XLA, or outside of"
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(words)):
         step()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="BoundSwapVariables: variables that"):
+        tf.function(binding.swap_variables, jit_compile=True)()
 
 
-def test_a_group_of_unlike_dtypes_is_not_swapped():
-    groups = ops.PairGroups(
+@pytest.mark.cpu  # Saves to disk, whatever the device.
+def test_an_export_shows_what_to_do(binding, tmp_path):
+    module = tf.Module()
+    module.update = tf.function(lambda: binding.apply_moving_average(0.5), input_signature=[])
+    words = "tf_mavg binding of 1 variables and 1 average(s) of each (number "
+    with pytest.raises(KeyError, match=re.escape(words)) as raised:
+        tf.saved_model.save(module, str(tmp_path))
+    assert "export a function that does not update or swap averages" in str(raised.value)
+
+
+def test_a_binding_of_unlike_dtypes_is_not_swapped():
+    binding = ops.Binding(
         [tf.Variable([0.0], name="average")], [tf.Variable([1.0], dtype=tf.float16, name="half")]
     )
-    expected = "The variables of pair 0 must have one dtype to change places. Received: "
+    expected = "The variables at position 0 must have one dtype to change places. Received: "
     with pytest.raises(TypeError, match=re.escape(expected)):
-        groups.swap_variables()
+        binding.swap_variables()
 
 
 def test_lists_of_variables_that_come_and_go_are_forgotten():
@@ -281,7 +298,7 @@ def test_lists_of_variables_that_come_and_go_are_forgotten():
     averages = tf_mavg.ExponentialMovingAverage(0.5)
     for i in range(20):
         averages.apply(variables[: i + 1])
-    assert len(averages._groups) < 10
+    assert len(averages.holder.update._bindings) < 10
     assert all(averages.average(v).numpy() == [1.0] for v in variables)
 
 
@@ -297,7 +314,7 @@ def test_a_session_finds_resources_by_name(rng):
         made, values = resources(rng)
         update = ops.apply_moving_average(made[:2], made[2:], 0.5)
         (fused,) = emitted.updates(graph)
-        assert fused.inputs[0].op.type == "NamedVariablePairGroup"
+        assert fused.inputs[0].op.type == "BindNamedVariables"
         assert not fused.inputs[0].op.inputs
         session.run(tf1.global_variables_initializer())
         session.run(update)
@@ -348,7 +365,7 @@ def test_a_graph_that_is_imported_under_another_name_updates_the_same_variables(
 def test_a_function_within_a_graph_takes_handles():
     with tf.Graph().as_default():
         variable = tf1.get_variable("v", [2], use_resource=True)
-        averages = tf_mavg.ExponentialMovingAverage(0.5, grouped=True)
+        averages = tf_mavg.ExponentialMovingAverage(0.5)
         averages.apply([variable])
 
         @tf.function

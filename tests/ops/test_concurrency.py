@@ -54,6 +54,7 @@ def hammer(actions: list[Callable[[], object]], seconds: float) -> list[int]:
     return [finished.result() for finished in threads]
 
 
+@pytest.mark.slow
 def test_updates_swaps_assignments_and_reads_at_once():
     # Every value that is ever assigned is uniform, and update and swap keep it so: an array of
     # two numbers is one that somebody read or wrote while another wrote.
@@ -61,13 +62,13 @@ def test_updates_swaps_assignments_and_reads_at_once():
     averages = tf_mavg.ExponentialMovingAverage(0.5)
     averages.apply(variables)
     held = [averages.average(v) for v in variables]
-    group = ops.PairGroups(held, variables)
+    binding = ops.Binding(held, variables)
 
     @tf.function
     def update_in_function() -> None:
         ops.apply_moving_average(held, variables, 0.5)
 
-    def some_pairs() -> tuple[list[tf.Variable], list[tf.Variable]]:
+    def some_lists() -> tuple[list[tf.Variable], list[tf.Variable]]:
         # In any order and either way round: only ordered locks keep these from a deadlock.
         chosen = random.sample(list(zip(held, variables, strict=True)), 3)
         first, second = zip(*(random.sample(pair, 2) for pair in chosen), strict=True)
@@ -78,10 +79,10 @@ def test_updates_swaps_assignments_and_reads_at_once():
         assert value.min() == value.max(), "torn"
 
     actions = [
-        lambda: group.apply_moving_average(0.5),
-        lambda: ops.apply_moving_average(*some_pairs(), 0.25),
-        lambda: ops.swap_variables(*some_pairs()),
-        lambda: ops.swap_variables(*some_pairs(), copy=True),
+        lambda: binding.apply_moving_average(0.5),
+        lambda: ops.apply_moving_average(*some_lists(), 0.25),
+        lambda: ops.swap_variables(*some_lists()),
+        lambda: ops.swap_variables(*some_lists(), copy=True),
         lambda: random.choice(held + variables).assign(tf.fill([SIZE], random.random())),
         update_in_function,
         read,

@@ -83,14 +83,14 @@ def test_what_is_no_floating_point_variable(call, names):
         call([tf.Variable(0.0)], [counter])
 
 
-def test_dtypes_that_make_no_pair():
+def test_dtypes_that_do_not_fit():
     average = tf.Variable(np.zeros(2, np.float16), name="average")
     variable = tf.Variable(np.zeros(2, np.float32), name="kernel")
     expected = "Received: 'average:0' of float16 for 'kernel:0' of float32."
     with pytest.raises(TypeError, match=re.escape(expected)):
         ops.apply_moving_average([average], [variable], 0.9)
     expected = (
-        "The variables of pair 0 must have one dtype to change places. "
+        "The variables at position 0 must have one dtype to change places. "
         "Received: 'average:0' of float16 and 'kernel:0' of float32."
     )
     with pytest.raises(TypeError, match=re.escape(expected)):
@@ -135,7 +135,7 @@ def test_an_uninitialized_variable(kind, call, names):
         partner = world.variables([np.zeros(2, np.float32)], "partner")[0]
         operation = call([ready[0], partner], [ready[1], late])
         expected = (
-            r"(ApplyMovingAverage|VariablePairGroup|SwapVariables): (second )?variable 1 "
+            r"(ApplyMovingAverage|BindNamedVariables|SwapVariables): (second )?variable 1 "
             r"\('late'\) must be initialized\. Received: an uninitialized or deleted variable\."
         )
         with pytest.raises(tf.errors.FailedPreconditionError, match=expected):
@@ -147,7 +147,7 @@ def raw_update(averages: list[tf.Variable], variables: list[tf.Variable]) -> Non
     OPS.resource_apply_moving_average(
         averages=[a.handle for a in averages],
         variables=[v.handle for v in variables],
-        decay=0.5,
+        rates=[0.5],
         T=tf.float32,
         Tavg=tf.float32,
     )
@@ -159,8 +159,8 @@ def raw_swap(first: list[tf.Variable], second: list[tf.Variable]) -> None:
     )
 
 
-# What Python catches first, asked of the kernels directly: the last pair is bad, and the good pairs
-# before it must stay as they were.
+# What Python catches first, asked of the kernels directly: the last position is bad, and the good
+# ones before it must stay as they were.
 @pytest.mark.parametrize("call", [raw_update, raw_swap], ids=["update", "swap"])
 @pytest.mark.parametrize(
     ("spoil", "expected"),
@@ -180,7 +180,7 @@ def raw_swap(first: list[tf.Variable], second: list[tf.Variable]) -> None:
     ],
     ids=["shape", "dtype", "twice"],
 )
-def test_the_kernel_checks_all_pairs_before_it_writes(
+def test_the_kernel_checks_all_variables_before_it_writes(
     call: Callable[..., None], spoil: Callable[..., Any], expected: str
 ):
     averages = [tf.Variable(tf.zeros(3), name=f"average_{i}") for i in range(3)]
@@ -193,7 +193,7 @@ def test_the_kernel_checks_all_pairs_before_it_writes(
     assert_unchanged(good_variables, [[1.0] * 3] * 2)
 
 
-def test_a_pair_on_two_devices():
+def test_an_average_on_another_device():
     with tf.Graph().as_default():
         with tf.device("/cpu:0"):
             average = tf.compat.v1.Variable(0.0, name="average")
@@ -207,7 +207,7 @@ def test_a_pair_on_two_devices():
             ops.apply_moving_average([average], [variable], 0.9)
 
 
-def test_a_resource_and_a_reference_make_no_pair():
+def test_a_resource_and_a_reference_do_not_fit():
     with tf.Graph().as_default():
         average = tf.compat.v1.Variable(0.0, name="average", use_resource=True)
         variable = tf.compat.v1.Variable(0.0, name="kernel", use_resource=False)
@@ -228,6 +228,6 @@ def test_a_graph_whose_shapes_do_not_fit_is_refused_when_it_is_made():
         a, b = (
             tf.compat.v1.Variable(np.zeros(shape), use_resource=True) for shape in ([3], [3, 1])
         )
-        expected = r"variables of pair 0 must have equal shapes\. Received: \[3\] and \[3,1\]\."
+        expected = r"variables at position 0 must have equal shapes\. Received: \[3\] and \[3,1\]\."
         with pytest.raises(ValueError, match=expected):
             OPS.resource_swap_variables(first=[a.handle], second=[b.handle], T=tf.float64)

@@ -128,16 +128,17 @@ def test_info_names_every_version():
     [
         "ResourceApplyMovingAverage",
         "ResourceSwapVariables",
-        "VariablePairGroup",
-        "NamedVariablePairGroup",
-        "GroupApplyMovingAverage",
-        "GroupSwapVariables",
+        "BindVariables",
+        "BindNamedVariables",
+        "BoundApplyMovingAverage",
+        "BoundSwapVariables",
     ],
 )
 def test_ops_on_resources_are_stateful_so_that_none_is_pruned_or_merged(name):
     assert op_def_registry.get(name).is_stateful
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_facts():
     done = subprocess.run(
         [Path(sys.executable).with_name("tf_mavg"), "info"],
@@ -148,6 +149,7 @@ def test_the_command_prints_the_facts():
     assert done.stdout.strip() == info.report().strip()
 
 
+@pytest.mark.slow
 def test_the_command_without_a_subcommand_says_how_to_use_it():
     done = subprocess.run(
         [Path(sys.executable).with_name("tf_mavg")], capture_output=True, text=True, check=False

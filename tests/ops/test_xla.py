@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracle import FLOAT64, PAIR_DTYPES, SAME_DTYPES, assert_same_bits, normal, pair_id, patterns
+from oracle import (
+    AVERAGE_DTYPES,
+    FLOAT64,
+    SAME_DTYPES,
+    assert_same_bits,
+    dtypes_id,
+    normal,
+    patterns,
+)
 
 import tf_mavg
 from tf_mavg import ops
@@ -33,7 +41,7 @@ def test_the_kernels_are_loaded():
     assert info.facts()["XLA kernels"] == XLA_KERNELS
 
 
-@pytest.mark.parametrize("dtypes", PAIR_DTYPES, ids=pair_id)
+@pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 def test_every_step_equals_the_uncompiled_one_within_a_unit(dtypes, rng):
     averages, variables = (
         [tf.Variable(normal(rng, size, dtype)) for size in SIZES] for dtype in dtypes
@@ -59,7 +67,7 @@ def test_every_step_equals_the_uncompiled_one_within_a_unit(dtypes, rng):
             variable.assign(normal(rng, SIZES[i], dtypes[1]))
 
 
-@pytest.mark.parametrize("dtypes", PAIR_DTYPES, ids=pair_id)
+@pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 def test_a_training_loop_in_one_program_sees_each_step_in_order(dtypes, rng):
     values = tf.constant(rng.standard_normal([5, 100]).astype(dtypes[1]))
     results = []
@@ -147,7 +155,7 @@ def compiled_update(
         OPS.resource_apply_moving_average(
             averages=[v.handle for v in averages],
             variables=[v.handle for v in variables],
-            decay=0.5,
+            rates=[0.5],
             T=dtypes[1],
             Tavg=dtypes[0],
         )
@@ -177,7 +185,7 @@ BOTH_FLOAT32 = (tf.float32, tf.float32)
             r"Received: an average of double for a variable of float\.",
         ),
     ],
-    ids=["shapes", "dtypes", "pair of dtypes"],
+    ids=["shapes", "dtypes", "dtypes of average and variable"],
 )
 def test_what_does_not_fit_is_refused_and_changes_nothing(shapes, dtypes, expected):
     averages = [tf.Variable(tf.zeros([1])), tf.Variable(tf.zeros(shapes[0]))]
@@ -191,7 +199,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(shapes, dtypes, expect
 def test_a_variable_that_occurs_twice_is_refused():
     variable = tf.Variable([1.0])
     expected = (
-        r"ResourceApplyMovingAverage: the variables of all pairs must be distinct\. Received: the "
+        r"ResourceApplyMovingAverage: all variables must be distinct\. Received: the "
         r"same variable as average 0 \('.*'\) and as variable 0 \('.*'\)\."
     )
     with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
@@ -205,6 +213,7 @@ def alone(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -18,33 +18,39 @@ import tf_mavg
 from tf_mavg import ops
 
 tf1 = tf.compat.v1
-PAIRS = 1000
+VARIABLES = 1000
 # Three chunks and a tail.
 SIZE = 12_300
 
 
 def calls_of_a_step() -> dict[str, Counter]:
-    """What the driver is asked for by one step over PAIRS variables, by way of taking it."""
+    """What the driver is asked for by one step over VARIABLES variables, by way of taking it."""
     log = Log(os.environ["TF_MAVG_EMULATOR_LOG"])
-    variables = [tf.Variable(tf.zeros([7])) for _ in range(PAIRS)]
-    averages = [tf.Variable(tf.ones([7])) for _ in range(PAIRS)]
-    group = ops.PairGroups(averages, variables)
+    variables = [tf.Variable(tf.zeros([7])) for _ in range(VARIABLES)]
+    averages = [tf.Variable(tf.ones([7])) for _ in range(VARIABLES)]
+    binding = ops.Binding(averages, variables)
     maintained = tf_mavg.ExponentialMovingAverage(0.99)
-    decay = tf.constant(0.99)
+    rates, decay = tf.constant([0.01]), tf.constant(0.99)
+    three = [[tf.Variable(tf.ones([7])) for _ in range(VARIABLES)] for _ in range(3)]
+    three_rates = tf.constant([0.1, 0.01, 0.001])
 
     @tf.function
     def update_in_function() -> None:
-        ops.apply_moving_average(averages, variables, decay)
+        ops.apply_moving_average(averages, variables, rates=rates)
 
     @tf.function
-    def update_of_a_group_in_function() -> None:
-        group.apply_moving_average(decay)
+    def update_of_a_binding_in_function() -> None:
+        binding.apply_moving_average(rates=rates)
 
     steps: dict[str, Callable[[], object]] = {
-        "update": lambda: ops.apply_moving_average(averages, variables, decay),
+        "update": lambda: ops.apply_moving_average(averages, variables, rates=rates),
         "update in a function": update_in_function,
-        "update of a group": lambda: group.apply_moving_average(decay),
-        "update of a group in a function": update_of_a_group_in_function,
+        "update of a binding": lambda: binding.apply_moving_average(rates=rates),
+        "update of a binding in a function": update_of_a_binding_in_function,
+        "update of a binding by a decay": lambda: binding.apply_moving_average(decay),
+        "update of three averages": lambda: ops.apply_moving_average(
+            three, variables, rates=three_rates
+        ),
         "ExponentialMovingAverage": lambda: maintained.apply(variables),
         "exchange": lambda: ops.swap_variables(averages, variables),
         "copying swap": lambda: ops.swap_variables(averages, variables, copy=True),

@@ -1,4 +1,11 @@
-"""Whether averages and variables have changed places, and what is refused meanwhile."""
+"""Whether averages and variables have changed places, and what is refused meanwhile.
+
+A swap is noted in three places, which change together: in Python, for eager code; in a flag beside
+the averages of each device, for functions that were traced before; and in a mark that checkpoints
+hold, so that a restore knows where the values of its file belong.
+
+Ctrl-C takes effect before a swap, or after it is noted and will be undone.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
+from tf_mavg._compat.tensorflow import (
+    NotingVariable,
+    compiles_with_xla,
+    in_asynchronous_save,
+    make_variable,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -16,68 +30,106 @@ if TYPE_CHECKING:
 _SEEN_BY_XLA: Final = "weights_hold_averages_until_swapped_back"
 
 
-class SwapState:
-    """Base of what swaps variables with their averages; it knows when they are swapped.
+class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
+    """The state of one holder of averages: swapped, or not.
 
-    A function that was traced before a swap must know of it when it runs. Two variables tell it: a
-    flag to assert, and one whose shape changes, because XLA drops assertions but compiles anew for
-    another shape.
+    A checkpoint that tracks it holds `averages_in_place`, and sets it when it is restored.
     """
 
-    # How messages call the two, and the way out.
-    _swapped_text = "while averages and variables are swapped; swap back first."
-    _is_swapped = False
-    _saves_swapped = False
-    _flags: tuple[tf.Variable, tf.Variable] | None = None
+    def __init__(self, way_out: str) -> None:
+        """Not swapped.
 
-    def _make_flags(self) -> None:
-        """Makes what functions must know; not while they are traced, who would trace again."""
-        # A graph of TensorFlow 1 would have to initialize them, and has no functions to tell.
+        Args:
+          way_out: The end of every refusal: when it holds, and what to do.
+        """
+        self._way_out = way_out
+        self._is_swapped = False
+        self._is_restored = False
+        self._is_unread = False  # Whether only `averages_in_place` knows.
+        self._restore: int | None = None  # The last restore of values in each other's places.
+        self._may_save = False
+        self._entry = threading.RLock()  # Held from the look at the state to the end of a swap.
+        self._flags = self._no_dependency({})  # By device: a flag, and a shape for XLA.
         if tf.compat.v1.executing_eagerly_outside_functions():
-            with tf.init_scope():
-                flag = tf.Variable(initial_value=False, trainable=False)
-                # Of shape [0], and [1] while swapped.
-                shape = tf.Variable(tf.zeros([0]), shape=[None], trainable=False)
-            self._flags = flag, shape
+            with tf.init_scope(), tf.device("/cpu:0"):
+                self.averages_in_place = NotingVariable(
+                    initial_value=False, note=self._note_restored, name="averages_in_place"
+                )
 
     @property
     def is_swapped(self) -> bool:
-        """Whether averages and variables have changed places and not yet changed back.
-
-        It tells of swaps that ran in eager mode or by `swapped`, not of a swap op that a Session
-        or a tf.function ran.
-        """
+        """Whether averages and variables have changed places and not yet changed back."""
+        self._read_mark()
         return self._is_swapped
 
-    def swapped(self) -> contextlib.AbstractContextManager[None]:
-        """A context in which the variables hold the averages; it always swaps back."""
-        raise NotImplementedError
+    @property
+    def is_restored(self) -> bool:
+        """Whether they did because a checkpoint that holds them so was restored."""
+        self._read_mark()
+        return self._is_restored
 
-    def swapped_for_saving(self) -> contextlib.AbstractContextManager[None]:
-        """As `swapped`, but checkpoints may be saved: with averages in the place of variables."""
-        return self._swapped_for_saving()
+    def __deepcopy__(self, memo: dict[int, Any]) -> SwapState:
+        """A state of its own, alike."""
+        state = memo[id(self)] = SwapState(self._way_out)
+        for device in self._flags:
+            state.add_device(device)
+        if self.is_swapped:
+            state.note(value=True)
+            state._is_restored = self.is_restored
+        return state
 
-    @contextlib.contextmanager
-    def _swapped_for_saving(self) -> Iterator[None]:
-        with self.swapped():
-            self._saves_swapped = True
-            try:
-                yield
-            finally:
-                self._saves_swapped = False
+    def add_device(self, device: str) -> None:
+        """Makes what functions need to know of swaps on a device, unless it is there.
+
+        A graph of TensorFlow 1 would have to initialize it, and has no functions to tell.
+        """
+        if device in self._flags or not tf.compat.v1.executing_eagerly_outside_functions():
+            return
+        with tf.init_scope(), tf.device(device):
+            value = tf.constant(self.is_swapped)
+            flag = make_variable(value, name="swapped")
+            shape = make_variable(_shown_to_xla(value), shape=[None], name="swapped_shape")
+        self._flags[device] = flag, shape
 
     def check_can_save(self) -> None:
         """Raises RuntimeError if a checkpoint would hold values in the wrong places."""
-        if self._is_swapped and not self._saves_swapped:
-            message = f"A checkpoint cannot be saved or restored {self._swapped_text}"
+        # The writer of an asynchronous save reads copies, made when saving was allowed.
+        if self.is_swapped and not self._may_save and not self.is_restored:
+            if in_asynchronous_save():
+                return
+            message = (
+                f"A checkpoint cannot be saved or restored {self._way_out} To save averages in the "
+                "place of the variables, enter swapped_for_saving() instead of swapped()."
+            )
             raise RuntimeError(message)
 
-    def check_not_swapped(self, what: str, *, for_xla: bool = True) -> list[tf.Operation]:
+    def check_late_restore(self, restore: int, variable: Any) -> None:
+        """Raises RuntimeError if a variable receives the value that its average has now.
+
+        Args:
+          restore: The number of the restore that gives a late variable its value.
+          variable: That variable.
+        """
+        if restore == self._restore and not self.is_swapped:
+            message = (
+                f"{variable.name!r} was made after the restore of a checkpoint that holds averages "
+                "in the place of variables, and would be given its average as its value; make all "
+                "variables before the restore."
+            )
+            raise RuntimeError(message)
+
+    def check_not_swapped(self, what: str) -> None:
+        """Raises RuntimeError if averages and variables are swapped now; `what` as of `guard`."""
+        if self.is_swapped:
+            message = f"{what} {self._way_out}"
+            raise RuntimeError(message)
+
+    def guard(self, what: str, device: str | None = None) -> list[tf.Operation]:
         """Refuses to go on if averages and variables are swapped, now or when a function is run.
 
         Args:
           what: What is refused, as the subject and verb of a sentence.
-          for_xla: Whether XLA may compile the function.
+          device: Where the function at hand works; by default where the first averages lie.
 
         Returns:
           In a function, the operations that what is refused must wait for.
@@ -85,62 +137,113 @@ class SwapState:
         Raises:
           RuntimeError: If they are swapped now.
         """
-        message = f"{what} {self._swapped_text}"
-        if self._is_swapped:
-            raise RuntimeError(message)
-        in_function = not tf.executing_eagerly() and tf.inside_function()
-        if self._flags is None or not in_function:
+        self.check_not_swapped(what)
+        if tf.executing_eagerly() or not tf.inside_function():
             return []
-        flag, shape = self._flags
+        if not tf.compat.v1.executing_eagerly_outside_functions():
+            return []
+        if not self._flags:  # The function may make the first averages further on.
+            self.add_device(device or "")
+        flag, shape = self._flags.get(device) or next(iter(self._flags.values()))
         # The op itself: tf.debugging.Assert would add a conditional, a function call a step.
         holds = tf.logical_not(flag.read_value())
-        asserted = tf.raw_ops.Assert(condition=holds, data=[tf.constant(message)])
-        if not for_xla:
+        message = tf.constant(f"{what} {self._way_out}")
+        asserted = tf.raw_ops.Assert(condition=holds, data=[message])
+        if not compiles_with_xla():
             return [asserted]
         with tf.control_dependencies([asserted]):  # It has the better words.
-            compiled = tf.ensure_shape(shape.read_value(), [0], name=_SEEN_BY_XLA)
+            compiled = tf.ensure_shape(shape.read_value(), [1], name=_SEEN_BY_XLA)
         return [compiled.op]
 
-    def children_of_functions(self, save_type: str) -> dict[str, tf.Variable]:
-        """What a SavedModel must hold for the functions in it that refuse to run while swapped."""
-        if self._flags is None or save_type == "checkpoint":
-            return {}
-        return dict(zip(("swapped_flag", "swapped_shape"), self._flags, strict=True))
+    def flags(self) -> dict[str, tf.Variable]:
+        """The variables that functions read: a SavedModel that holds such functions needs them."""
+        return {
+            f"{name}_{i}": variable
+            for i, pair in enumerate(self._flags.values())
+            for name, variable in zip(("swapped", "swapped_shape"), pair, strict=True)
+        }
 
     @contextlib.contextmanager
-    def _swapped_by(
-        self, swap: Callable[[], Any], swap_back: Callable[[], Any] | None = None
-    ) -> Iterator[None]:
+    def saving(self) -> Iterator[None]:
+        """A context in which checkpoints may hold averages in the place of variables."""
+        self._may_save = True
+        try:
+            yield
+        finally:
+            self._may_save = False
+
+    @contextlib.contextmanager
+    def swapped_by(self, swap: Callable[[], Any]) -> Iterator[None]:
         """A context between two swaps; each changes nothing when it fails.
 
         Where XLA refused a step within it, in words of its own, it says so in ours.
-
-        `is_swapped` is true to the values at every moment: Ctrl-C takes effect before a swap, or
-        after it is noted and will be undone.
         """
-        self.check_not_swapped("swapped() cannot be entered")
+        with self._entry:
+            self.guard("swapped() cannot be entered")
+            try:
+                self.swap(swap)
+            except BaseException:
+                if self.is_swapped:
+                    self.swap(swap)
+                raise
         try:
-            with uninterrupted():
-                swap()
-                self._note_swapped(value=True)
             yield
         except tf.errors.InvalidArgumentError as error:
             if _SEEN_BY_XLA not in str(error):
                 raise
-            message = f"No compiled step can be taken {self._swapped_text}"
+            message = f"No compiled step can be taken {self._way_out}"
             raise tf.errors.InvalidArgumentError(None, None, message) from error
         finally:
-            with uninterrupted():
-                if self._is_swapped:
-                    (swap_back or swap)()
-                    self._note_swapped(value=False)
+            if self.is_swapped:
+                self.swap(swap)
 
-    def _note_swapped(self, *, value: bool) -> None:
+    def swap(self, swap: Callable[[], Any]) -> None:
+        """Swaps and notes it, as one act for Ctrl-C."""
+        with uninterrupted():
+            swap()
+            self.note(value=not self.is_swapped)
+
+    def note(self, *, value: bool) -> None:
+        """Notes what a swap has done."""
         self._is_swapped = value
-        if self._flags is not None and tf.executing_eagerly():
-            flag, shape = self._flags
+        self._is_restored = self._is_unread = False
+        if tf.executing_eagerly():
+            self.averages_in_place.assign(value)
+            self._tell_functions(tf.constant(value))
+
+    def put_back(self, *, swapped: bool, restored: bool = False) -> None:
+        """Notes that values are where they were in the state that is given."""
+        self.note(value=swapped)
+        self._is_restored = restored
+
+    def _tell_functions(self, value: tf.Tensor) -> None:
+        for flag, shape in self._flags.values():
             flag.assign(value)
-            shape.assign(tf.zeros([int(value)]))
+            shape.assign(_shown_to_xla(value))
+
+    def _note_restored(self, value: tf.Tensor, restore: int) -> None:
+        """Notes that a checkpoint gave variables and averages the values of this state."""
+        self._restore = restore
+        self._tell_functions(value)
+        # TensorFlow traces the restore of objects on several devices.
+        self._is_unread = True
+        if not tf.is_symbolic_tensor(value):
+            self._read(value)
+
+    def _read_mark(self) -> None:
+        if self._is_unread and not tf.inside_function():
+            self._read(self.averages_in_place.read_value())
+
+    def _read(self, value: tf.Tensor) -> None:
+        self._is_unread = False
+        self._is_swapped = self._is_restored = bool(value)
+        if not self._is_swapped:
+            self._restore = None
+
+
+def _shown_to_xla(value: tf.Tensor) -> tf.Tensor:
+    """Of one element, and of two while swapped: XLA drops assertions, but not shapes."""
+    return tf.zeros([1 + tf.cast(value, tf.int32)])
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The Keras 3 optimizer that wraps another one and keeps averages of the weights it trains."""
+"""Keras 3: the optimizer that wraps another one and averages the weights it trains; callbacks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import keras
 import tensorflow as tf
 
+from tf_mavg._compat.keras import call_before_saving, keras_variable, untracked
+from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Sequence
+
+    from tf_mavg._averages.entry import Entry
+
+_PUBLIC_PLACE = "tf_mavg.keras"
 
 
 @keras.saving.register_keras_serializable(package="tf_mavg")
@@ -26,9 +32,11 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
 
     A step that loss scaling skips, or that only accumulates gradients, moves no average. Averages
     start at the weights. The weights themselves are trained as without it; `swapped` evaluates the
-    averages. What it does not define is the wrapped optimizer's: `optimizer.beta_1`.
+    averages. What it does not define is the wrapped optimizer's, to read and to set:
+    `optimizer.beta_1`, `optimizer.clipnorm`.
     """
 
+    __module__ = _PUBLIC_PLACE
     _keras = keras
     _base_arguments: ClassVar[dict[str, Any]] = {"learning_rate": 0.0}
 
@@ -41,7 +49,7 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         """Hands `loss_scale_factor` on: an outer LossScaleOptimizer sets it to take over."""
         if name != "loss_scale_factor":
             super().__setattr__(name, value)
-        elif "_weight_averages" in self.__dict__:  # Not the base class, setting its default.
+        elif "inner_optimizer" in self.__dict__:  # Not the base class, setting its default.
             if isinstance(self.inner_optimizer, keras.optimizers.LossScaleOptimizer):
                 message = (
                     "The loss must be scaled once. Received: a LossScaleOptimizer around a "
@@ -55,18 +63,15 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         """Scales the loss as the wrapped optimizer does."""
         return self.inner_optimizer.scale_loss(loss)
 
-    @keras.src.utils.tracking.no_automatic_dependency_tracking  # type: ignore[untyped-decorator]
     def build(self, variables: Iterable[keras.Variable]) -> None:
         """Builds the wrapped optimizer, and averages that start at the weights; only once."""
         variables = list(variables)
         # Keras calls it without any when it loads an .h5 file, and could then never train.
-        if self.built or not variables:
-            return
-        with tf.init_scope():  # It may be called while a training step is traced.
-            if not self.inner_optimizer.built:
-                self.inner_optimizer.build(variables)
-            super().build(variables)
-            self._make_averages(variables)
+        if not self._is_built and variables:
+            self._build(variables)
+            self.built = True
+
+    _build = untracked(keras, AveragingOptimizer._build)  # noqa: SLF001 - of its own base class.
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Any] | None = None) -> None:
         """Applies gradients with the wrapped optimizer, then updates the averages.
@@ -79,13 +84,12 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         variables = None if trainable_variables is None else list(trainable_variables)
         if not grads:
             return
-        if not self.built:
+        if not self._is_built:
             if variables is None:
                 self.inner_optimizer.apply(grads)  # It has the words for what is missing.
-            self.build(variables)
-        self._start_late()
+            self.build(variables or ())
         can_skip = _skips_steps(self.inner_optimizer)
-        with tf.control_dependencies(self._checked().check_not_swapped("No step can be taken")):
+        with self._guard():
             before = tf.identity(self.iterations) if can_skip else None
             self.inner_optimizer.apply(grads, variables)
         if can_skip:
@@ -98,11 +102,28 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         super().apply_gradients(grads_and_vars)
         return self.iterations
 
-    def _make_average(self, weight: Any, start: Callable[[Any, Any], tf.Tensor], dtype: str) -> Any:
-        name = f"{path_of(weight).replace('/', '_')}_average"
-        return self.add_variable(shape=weight.shape, initializer=start, dtype=dtype, name=name)
+    def _show(self, average: tf.Variable, weight: Any) -> Any:
+        return keras_variable(keras, average, f"{path_of(weight).replace('/', '_')}_average")
+
+    def _start_at_loaded_weights(self, entries: Sequence[Entry]) -> None:
+        self.holder.start(entries)  # Keras 3 loads an optimizer after all layers.
 
 
 def _skips_steps(optimizer: Any) -> bool:
     """Whether not every call of an optimizer is a step: it scales losses or adds up gradients."""
     return hasattr(optimizer, "inner_optimizer") or bool(optimizer.gradient_accumulation_steps)
+
+
+class EvaluateAverages(AverageEvaluation, keras.callbacks.Callback):  # type: ignore[misc]
+    __doc__ = AverageEvaluation.__doc__
+    __module__ = _PUBLIC_PLACE
+    _keras = keras
+    _optimizer_class = MovingAverage
+
+
+class AverageModelCheckpoint(AverageSaving, EvaluateAverages, keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
+    __doc__ = AverageSaving.__doc__
+    __module__ = _PUBLIC_PLACE
+
+
+call_before_saving(keras, check_can_save)

@@ -6,29 +6,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from tf_mavg._averages.weights import WeightAverages
+from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.placement import check_average_dtype
+from tf_mavg._compat.keras import WithoutWeights
+from tf_mavg._compat.tensorflow import make_variable
 from tf_mavg._keras.state import AveragingState
-from tf_mavg._keras.support import (
-    Wrapped,
-    average_dtype,
-    check_choice,
-    is_averaged,
-)
-from tf_mavg._ops.lists import check_decay
+from tf_mavg._keras.support import check_choice, decay_of, is_averaged, path_of
 from tf_mavg._ops.variables import tensorflow_variable
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 WARM_UP = "iterations"
+_WAY_OUT = "while averages and weights are swapped; leave `with optimizer.swapped():` first."
 
 
 class AveragingOptimizer(AveragingState):
     """Base beside a Keras's own Optimizer: an optimizer that wraps another one and averages.
 
-    What is set in its `__dict__`, or is behind `__getattr__`, is so past a Keras's tracking, whose
-    saving would find the state twice.
+    Attributes:
+      inner_optimizer: The wrapped optimizer.
+      holder: What has the averages, as in every other class that averages.
     """
 
     # What the Keras's own Optimizer needs to be told beside a name.
@@ -44,12 +43,13 @@ class AveragingOptimizer(AveragingState):
         name: str = "moving_average",
         *,
         overwrite_weights: bool = False,
+        start_missing_averages: bool = False,
     ) -> None:
         """Wraps `optimizer`.
 
         Args:
           optimizer: An optimizer of the same Keras, or its name.
-          average_decay: Number in [0, 1].
+          average_decay: Number in [0, 1]. It can be set later, and takes effect at the next step.
           num_updates: With "iterations" the decay warms up: it is the smaller of `average_decay`
             and `(1 + n) / (10 + n)` at the optimizer's n-th step.
           average_dtype: "float32" for float32 averages of float16 and bfloat16 weights; "same" for
@@ -60,40 +60,102 @@ class AveragingOptimizer(AveragingState):
           name: Name of the optimizer.
           overwrite_weights: Whether the weights are the averages after `fit`, as they are with
             Keras's own `use_ema`. By default they are the trained ones.
+          start_missing_averages: Whether a file that has averages of some weights only can be
+            loaded: the others, such as a new head's, then start at their weights.
 
         Raises:
           TypeError: If `optimizer` is no optimizer of the same Keras.
-          ValueError: If another argument is none of the values above.
+          ValueError: If another argument is none of the values above, or Keras knows no optimizer
+            of that name.
         """
-        check_decay(average_decay)
+        decay = decay_of(average_decay)
         check_choice("num_updates", num_updates, (None, WARM_UP))
-        check_choice("average_dtype", average_dtype, (None, "float32", "same"))
-        wrapped = self._keras.optimizers.get(optimizer)
-        fits = isinstance(wrapped, self._keras.optimizers.Optimizer)
-        if not fits or isinstance(wrapped, AveragingOptimizer):
-            message = (
-                f"`optimizer` must be a {self._keras.__name__}.optimizers.Optimizer that is no "
-                f"MovingAverage. Received: {optimizer!r}."
-            )
-            raise TypeError(message)
-        exclude = [exclude] if isinstance(exclude, str) else exclude
-        self.__dict__["_wrapped"] = Wrapped(wrapped)
+        check_average_dtype(average_dtype)
+        wrapped = self._optimizer_of(optimizer)
         super().__init__(name=name, **self._base_arguments)  # type: ignore[call-arg]
-        self.average_decay = float(average_decay)
+        # What the base class sets is the wrapped optimizer's to say: its clipnorm, its use_ema.
+        for setting in [key for key in vars(self) if not key.startswith("_")]:
+            if setting not in {"name", "built"}:
+                delattr(self, setting)
+        self.holder = Averages("average", average_dtype, way_out=_WAY_OUT)
+        with tf.init_scope():
+            self._decay = make_variable(tf.constant(decay, tf.float32), name="average_decay")
+        self._average_decay = decay
         self.num_updates = num_updates
         self.average_dtype = average_dtype
+        self.exclude = [exclude] if isinstance(exclude, str) else exclude
         self.overwrite_weights = overwrite_weights
-        self.__dict__["exclude"] = exclude if exclude is None or callable(exclude) else [*exclude]
-        self.__dict__["_average_of"] = {}  # By the key of their weight.
-        self.__dict__["_starts_late"] = []  # Weights that had no values when averages were made.
-        self.__dict__["_weight_averages"] = None
+        self.start_missing_averages = start_missing_averages
+        self._weights, self._averaged, self._is_built = (), (), False
+        self._is_traced = False  # Whether a function updates the averages.
+        self._tracked = WithoutWeights(wrapped)
+        self.inner_optimizer = wrapped
+        tracked = super(AveragingState, self)._trackable_children()  # type: ignore[misc]
+        # Nor the lists of weights: a checkpoint would know weights by their positions there.
+        self._untold = frozenset({*tracked, "_weights", "_averaged"})
+
+    def _optimizer_of(self, optimizer: Any) -> Any:
+        """The optimizer that is meant; TypeError if it is none that can be wrapped."""
+        optimizers = self._keras.optimizers
+        if isinstance(optimizer, str | dict):
+            optimizer = optimizers.get(optimizer)
+        if isinstance(optimizer, optimizers.Optimizer) and not isinstance(
+            optimizer, AveragingOptimizer
+        ):
+            return optimizer
+        name = self._keras.__name__
+        message = (
+            f"`optimizer` must be a {name}.optimizers.Optimizer that is no MovingAverage. "
+            f"Received: {optimizer!r}"
+        )
+        kind = type(optimizer).__name__
+        if ".legacy" in type(optimizer).__module__ or "optimizer_v2" in type(optimizer).__module__:
+            message += f", which is legacy and not served; use {name}.optimizers.{kind}"
+        raise TypeError(message + ".")
 
     def __getattr__(self, name: str) -> Any:
-        """The wrapped optimizer's attributes, and it itself as `inner_optimizer`."""
-        wrapped = self.__dict__.get("_wrapped")
-        if wrapped is None or name.startswith("_"):
-            raise AttributeError(name)
-        return wrapped.optimizer if name == "inner_optimizer" else getattr(wrapped.optimizer, name)
+        """The wrapped optimizer's attributes: what this class does not define is its."""
+        if not name.startswith("_"):
+            for optimizer in self._wrapped_ones():
+                if hasattr(optimizer, name):
+                    return getattr(optimizer, name)
+        message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(message)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute of this optimizer, or else of the wrapped one, where it has effect."""
+        if not (name.startswith("_") or name in self.__dict__ or hasattr(type(self), name)):
+            for optimizer in self._wrapped_ones():
+                if hasattr(optimizer, name):
+                    setattr(optimizer, name, value)
+                    return
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> Iterable[str]:
+        """All attributes but `inner_optimizer`, whose state Keras's savers would save once more.
+
+        They walk over what is listed here, and this optimizer's own state is that of both.
+        """
+        return [name for name in super().__dir__() if name != "inner_optimizer"]
+
+    def _wrapped_ones(self) -> list[Any]:
+        """The wrapped optimizer; before it the one in a LossScaleOptimizer: its settings count."""
+        wrapped = self.__dict__.get("inner_optimizer")
+        if wrapped is None:  # This one is being made.
+            return []
+        inner = getattr(wrapped, "inner_optimizer", None)
+        return [wrapped] if inner is None else [inner, wrapped]
+
+    @property
+    def average_decay(self) -> float:
+        """The decay; what is set takes effect at the next step, traced and compiled ones too."""
+        return self._average_decay
+
+    @average_decay.setter
+    def average_decay(self, value: float) -> None:
+        self._average_decay = decay_of(value)
+        with tf.init_scope():
+            self._decay.assign(self._average_decay)
 
     @property
     def iterations(self) -> Any:
@@ -110,13 +172,18 @@ class AveragingOptimizer(AveragingState):
         self.inner_optimizer.learning_rate = learning_rate
 
     def average(self, weight: Any) -> Any:
-        """The average of a weight; None if it has none."""
-        return self._average_of.get(self._var_key(weight))
+        """The average of a weight; None if it has none.
+
+        An average starts at the value that its weight has when the average is first used: by this
+        call, a step, a swap or a save.
+        """
+        self._prepare()
+        return self.holder.average(weight)
 
     @property
     def is_swapped(self) -> bool:
         """Whether the weights hold the averages."""
-        return self._weight_averages is not None and self._weight_averages.is_swapped
+        return self.holder.state.is_swapped
 
     def swapped(self, model: Any = None) -> contextlib.AbstractContextManager[None]:
         """A context in which the weights hold the averages; it always swaps back, bit for bit.
@@ -143,77 +210,94 @@ class AveragingOptimizer(AveragingState):
         return self._checked().swapped()
 
     def swapped_for_saving(self) -> contextlib.AbstractContextManager[None]:
-        """As `swapped`, but checkpoints may be saved: with averages in the place of weights."""
+        """As `swapped`, but checkpoints may be saved: with averages in the place of weights.
+
+        A .keras or .weights.h5 file of that time is for evaluation: it is refused as one to train
+        on from.
+        """
         return self._checked().swapped_for_saving()
 
-    def restart(self) -> None:
+    def restart(self, weights: Iterable[Any] | None = None) -> tf.Operation | None:
         """Gives each average the value that its weight has now: after weights were set by hand.
+
+        Args:
+          weights: Weights that have averages; by default all.
+
+        Returns:
+          In a tf.function the operation that does it; None when executing eagerly.
 
         Raises:
           RuntimeError: If no weights are known yet, or averages and weights are swapped.
+          ValueError: If a weight has no average.
         """
-        averages = self._checked()
-        averages.check_not_swapped("Averages cannot be restarted")
-        averages.start()
+        return self._checked().restart(weights)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """What the wrapped optimizer does at the end of fit; then `overwrite_weights`, if asked."""
         self.inner_optimizer.finalize_variable_values(var_list)
-        if self.overwrite_weights and self._weight_averages is not None:
-            self._weight_averages.overwrite_weights()
+        if self.overwrite_weights and self._is_built:
+            self._prepare()
+            self.holder.overwrite()
 
     def exclude_from_weight_decay(self, *args: Any, **kwargs: Any) -> None:
         """As the wrapped optimizer's."""
         self.inner_optimizer.exclude_from_weight_decay(*args, **kwargs)
 
-    def _make_average(self, weight: Any, start: Callable[[Any, Any], tf.Tensor], dtype: str) -> Any:
-        """Makes a variable of the optimizer's; `start` is called with its shape and dtype."""
-        raise NotImplementedError
+    def _show(self, average: tf.Variable, weight: Any) -> Any:
+        """What users get as the average of a weight."""
+        del weight
+        return average
 
-    def _make_averages(self, weights: Sequence[Any]) -> None:
-        """Makes averages that start at the weights."""
-        averaged = [weight for weight in weights if is_averaged(weight, self.exclude)]
-        # Where the trace makes the weights too, they have values only when it is traced again.
-        have_values = all(bool(tensorflow_variable(weight).is_initialized()) for weight in weights)
-        self.__dict__["_starts_late"] = [] if have_values else weights
-        for weight in averaged:
-            with tf.device(tensorflow_variable(weight).device):  # An update needs both on one.
-                average = self._make_average(
-                    weight,
-                    _value_of_start(weight) if have_values else _zeros,
-                    average_dtype(weight, self.average_dtype),
-                )
-            # A checkpoint that was restored earlier may hold its value.
-            child = f"average_{len(self._average_of)}"
-            self._handle_deferred_dependencies(child, tensorflow_variable(average))
-            self._average_of[self._var_key(weight)] = average
-        averages = [tensorflow_variable(average) for average in self._average_of.values()]
-        self.__dict__["_weight_averages"] = WeightAverages(
-            averages, [tensorflow_variable(weight) for weight in averaged]
-        )
+    def _build(self, weights: Sequence[Any]) -> None:
+        """Builds the wrapped optimizer, and averages that start when they are first used."""
+        with tf.init_scope():  # It may be called while a training step is traced.
+            have_values = all(bool(tensorflow_variable(w).is_initialized()) for w in weights)
+            if have_values:
+                self.inner_optimizer.build(weights)
+        if not have_values:  # The function that is being traced makes the weights.
+            self.inner_optimizer.build(weights)
+        self._weights = tuple(weights)
+        self._averaged = tuple(w for w in weights if is_averaged(w, self.exclude))
+        self._is_built = True
+        entries = self.holder.create(self._averaged, [path_of(w) for w in self._averaged])
+        for weight, entry in zip(self._averaged, entries, strict=True):
+            entry.shown = self._show(entry.average, weight)
+        self.holder.start_later([e for e in entries if not self.holder.was_restored(e)])
 
-    def _start_late(self) -> None:
-        """Starts averages at weights that had no values when the averages were made."""
-        if not self._starts_late:
-            return
-        with tf.init_scope():
-            if all(
-                bool(tensorflow_variable(weight).is_initialized()) for weight in self._starts_late
-            ):
-                self._checked().start()
-                self.__dict__["_starts_late"] = []
+    def _guard(self) -> contextlib.AbstractContextManager[Any]:
+        """A context for a step, which waits for the check that nothing is swapped.
+
+        Raises:
+          RuntimeError: If averages and weights are swapped now.
+        """
+        self._prepare()
+        checks = self.holder.guard("No step can be taken", self._averaged[:1])
+        return tf.control_dependencies(checks)  # type: ignore[no-any-return]
 
     def _update(self) -> None:
-        decay: Any = self.average_decay
+        """Moves the averages towards the weights: after each real step."""
+        if not self._averaged:
+            return
+        self._is_traced |= not tf.executing_eagerly()
+        decay = self._decay.read_value() if self._is_traced else self._average_decay
         if self.num_updates == WARM_UP:
             count = tf.cast(self.iterations, tf.float32)
-            decay = tf.minimum(tf.constant(decay, tf.float32), (1.0 + count) / (10.0 + count))
-        self._checked().update(decay)
+            decay = tf.minimum(tf.cast(decay, tf.float32), (1.0 + count) / (10.0 + count))
+        weights = [entry.variable for entry in self.holder.entries()]
+        self.holder.update(weights, decay, "UpdateAverages")
 
-
-def _value_of_start(weight: Any) -> Callable[[Any, Any], tf.Tensor]:
-    return lambda _, dtype: tf.cast(tensorflow_variable(weight), dtype)
-
-
-def _zeros(shape: Any, dtype: Any) -> tf.Tensor:
-    return tf.zeros(shape, dtype)
+    def _checked(self) -> Averages:
+        if not self._is_built:
+            message = (
+                "The optimizer has no averages yet; train the model or call "
+                "optimizer.build(model.trainable_variables) first."
+            )
+            raise RuntimeError(message)
+        self._prepare()
+        if not self._averaged:
+            message = (
+                "No weight has an average, because `exclude` leaves out all of those that are "
+                f"trained. Received: exclude={self.exclude!r}."
+            )
+            raise RuntimeError(message)
+        return self.holder

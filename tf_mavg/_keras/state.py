@@ -1,23 +1,39 @@
-"""The state of a MovingAverage optimizer: its variables, files, checkpoints and configuration."""
+"""What goes in and out of the MovingAverage optimizers: variables, configuration, files.
+
+Files hold the wrapped optimizer's state as that optimizer writes it, and averages beside it; see
+files.py. Object checkpoints hold the wrapped optimizer and the holder of averages. While averages
+and weights are swapped, none of it can be saved or loaded.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tf_mavg._keras.files import (
+    SavedAverages,
+    match_paths,
+    read_averages,
+    without_averages,
+    write_averages,
+)
+from tf_mavg._keras.support import path_of
 from tf_mavg._ops.variables import tensorflow_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tf_mavg._averages.weights import WeightAverages
+    import tensorflow as tf
+
+    from tf_mavg._averages.averages import Averages
+    from tf_mavg._averages.entry import Entry
+    from tf_mavg._compat.keras import WithoutWeights
 
 
 class AveragingState:
-    """Base of `AveragingOptimizer`: the wrapped optimizer's state and the averages, in and out.
-
-    While averages and weights are swapped, none of it can be saved or loaded.
-    """
+    """Base of `AveragingOptimizer`: the wrapped optimizer's state and the averages, in and out."""
 
     # The module keras or tf_keras.
     _keras: ClassVar[Any]
@@ -27,11 +43,19 @@ class AveragingState:
     average_decay: float
     num_updates: str | None
     average_dtype: str | None
-    exclude: list[str] | Callable[[Any], bool] | None
+    exclude: Sequence[str] | Callable[[Any], bool] | None
     overwrite_weights: bool
+    start_missing_averages: bool
 
-    _average_of: dict[Any, Any]  # Averages, by the key of their weight.
-    _weight_averages: WeightAverages | None
+    holder: Averages
+    _tracked: WithoutWeights
+    _decay: tf.Variable
+    # The weights that it was built with, and those of them that have averages.
+    _weights: Sequence[Any]
+    _averaged: Sequence[Any]
+    _is_built: bool
+    # What the base class tracks, and checkpoints need not hold.
+    _untold: frozenset[str] = frozenset()
 
     @property
     def variables(self) -> Any:
@@ -40,9 +64,11 @@ class AveragingState:
         Raises:
           RuntimeError: While averages and weights are swapped, when it would be saved wrongly.
         """
-        self._check_can_save()
+        self.holder.state.check_can_save()
+        self._prepare()
         own = self.inner_optimizer.variables
-        return type(own)([*own, *self._average_of.values()])  # tf_keras has a list of its own.
+        averages = [self.holder.average(weight) for weight in self._averaged]
+        return type(own)([*own, *averages])  # tf_keras has a list of its own.
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets `variables`, which must exist, to as many values.
@@ -60,43 +86,85 @@ class AveragingState:
         for variable, value in zip(variables, weights, strict=True):
             variable.assign(value)
 
+    def check_can_save(self, *, without_names: bool = False) -> None:
+        """Raises RuntimeError if a file would hold values in the wrong places.
+
+        Args:
+          without_names: Whether it is a file of the old layout, which cannot say what is where.
+        """
+        self.holder.state.check_can_save()
+        if without_names and self.holder.state.is_swapped:
+            message = (
+                "A file of the old HDF5 layout cannot hold averages in the place of weights; save "
+                "a .keras or .weights.h5 file, or leave `with optimizer.swapped_for_saving():`."
+            )
+            raise RuntimeError(message)
+
     def save_own_variables(self, store: Any) -> None:
         """Saves the wrapped optimizer's state under its own keys, then the averages."""
-        self._check_can_save()
+        self.check_can_save()
+        self._prepare()
         self.inner_optimizer.save_own_variables(store)
-        for i, average in enumerate(self._average_of.values()):
-            store[f"average_{i}"] = average.numpy()
+        position = {id(weight): i for i, weight in enumerate(self._weights)}
+        values = {position[id(w)]: self.holder.average(w).numpy() for w in self._averaged}
+        in_place = self.holder.state.is_swapped
+        if values:
+            write_averages(store, SavedAverages(self._paths(), values, in_place))
 
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` saved, or the wrapped optimizer's state alone.
 
-        Without averages in the file they start at the weights, which Keras loads first.
+        Each weight gets its own average, whatever the order. Without averages in the file they
+        start at the loaded weights.
 
         Raises:
-          ValueError: If the file has averages, but of another number of weights.
+          ValueError: If the file's averages cannot be told apart, or some are missing and the
+            optimizer was not made with `start_missing_averages`. Nothing of it has changed then.
         """
-        self._check_can_save()
-        keys = [key for key in store.keys() if key.startswith("average_")]  # noqa: SIM118 - no dict.
-        plain = {key: store[key] for key in store.keys() if key not in keys}  # noqa: SIM118
-        averages = list(self._average_of.values())
-        if keys and self._weight_averages is not None and len(keys) != len(averages):
+        self.holder.state.check_can_save()
+        saved, own = read_averages(store), without_averages(store)
+        if not self._is_built:
+            if saved is not None:
+                message = (
+                    f"The file's {len(saved.values)} averages are not loaded, because the "
+                    "optimizer is not built: call optimizer.build(model.trainable_variables) first."
+                )
+                warnings.warn(message, stacklevel=2)
+            self.inner_optimizer.load_own_variables(own)
+            return
+        self._keep_own()  # Averages that are to start later still do, should this be refused.
+        entries = self.holder.create(self._averaged)
+        values, is_same_order = ({}, True) if saved is None else self._match(saved)
+        missing = [entry for entry in entries if entry not in values]
+        if missing:
+            self._check_can_start(missing)
+        if is_same_order:
+            self._load_wrapped(own)
+        else:
             message = (
-                f"The file must hold the optimizer's {len(averages)} averages, or none. "
-                f"Received: {len(keys)}."
-            )
-            raise ValueError(message)
-        self.inner_optimizer.load_own_variables(plain)
-        if self._weight_averages is None and keys:
-            message = (
-                f"The file's {len(keys)} averages are not loaded, because the optimizer is not "
-                "built: call optimizer.build(model.trainable_variables) first."
+                f"The state of {self.inner_optimizer.name!r} is not loaded: the file has it for "
+                "other weights, or in another order."
             )
             warnings.warn(message, stacklevel=2)
-        elif keys:
-            for i, average in enumerate(averages):
-                average.assign(store[f"average_{i}"])
-        elif self._weight_averages is not None:
-            self._weight_averages.start()
+        self.holder.set_values(values)
+        self._start_at_loaded_weights(missing)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """An optimizer of its own, for copies of the weights.
+
+        Keras 3 would copy by way of a file, without the state; tf_keras could not.
+
+        Raises:
+          RuntimeError: While averages and weights are swapped.
+        """
+        self.holder.state.check_can_save()
+        config = self.get_config() | {"exclude": copy.copy(self.exclude)}
+        copied = memo[id(self)] = type(self).from_config(config)
+        if self._is_built:
+            copied.build(copy.deepcopy(list(self._weights), memo))
+            for variable, source in zip(copied.variables, self.variables, strict=True):
+                variable.assign(source)
+        return copied
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer again."""
@@ -109,45 +177,132 @@ class AveragingState:
             "average_decay": self.average_decay,
             "num_updates": self.num_updates,
             "average_dtype": self.average_dtype,
-            "exclude": exclude,
+            "exclude": list(exclude) if isinstance(exclude, list | tuple) else exclude,
             "overwrite_weights": self.overwrite_weights,
+            "start_missing_averages": self.start_missing_averages,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """Makes the optimizer from what `get_config` returned."""
-        config = dict(config)
+        config, optimizers = dict(config), cls._keras.optimizers
         # The optimizer not as any object: in an old .h5 file only its Keras knows what it means.
-        makers = {
-            "optimizer": cls._keras.optimizers.deserialize,
-            "exclude": cls._keras.saving.deserialize_keras_object,
+        # But tf_keras does not know all of its own: Lion, Adafactor.
+        known = {
+            name: value
+            for name, value in vars(optimizers).items()
+            if isinstance(value, type) and issubclass(value, optimizers.Optimizer)
         }
-        for key, make in makers.items():
+        makers = {
+            "optimizer": (optimizers.deserialize, {**known, **(custom_objects or {})}),
+            "exclude": (cls._keras.saving.deserialize_keras_object, custom_objects),
+        }
+        for key, (make, objects) in makers.items():
             if isinstance(config[key], dict):
-                config[key] = make(config[key], custom_objects=custom_objects)
+                config[key] = make(config[key], custom_objects=objects)
         return cls(**config)
 
+    # What tf.train.Checkpoint asks for. It saves the wrapped optimizer and the averages, and what
+    # others track here: a LossScaleOptimizer of tf_keras tracks its scale in what it wraps.
+
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
-        """What is saved by object; TensorFlow asks each time that it saves or restores."""
-        if save_type == "checkpoint":
-            self._check_can_save()
-        children = dict(super()._trackable_children(save_type, **kwargs))  # type: ignore[misc]
-        children["inner_optimizer"] = self.inner_optimizer
-        for i, average in enumerate(self._average_of.values()):
-            children[f"average_{i}"] = tensorflow_variable(average)
-        if self._weight_averages is not None:
-            children.update(self._weight_averages.children_of_functions(save_type))
-        return children
+        children = super()._trackable_children(save_type, **kwargs)  # type: ignore[misc]
+        told = {name: child for name, child in children.items() if name not in self._untold}
+        told |= {"inner_optimizer": self._tracked, "averages": self.holder.tracked}
+        if save_type != "checkpoint":
+            told["average_decay"] = self._decay  # Functions read it.
+        return told
 
-    def _checked(self) -> WeightAverages:
-        if self._weight_averages is None:
+    def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "inner_optimizer":
+            return self.__dict__.get("_tracked")
+        if name == "averages" and "holder" in self.__dict__:
+            return self.holder.tracked
+        if name in self._untold:
+            return None
+        return super()._lookup_dependency(name, *args, **kwargs)  # type: ignore[misc]
+
+    def _prepare(self) -> None:
+        """Has the averages be those of the weights that it was built with, each with a value."""
+        if self._is_built and not self.holder.state.is_swapped:
+            self._keep_own()
+            self.holder.start_late()
+
+    def _keep_own(self) -> None:
+        if self.holder.count != len(self._averaged) and not self.holder.state.is_swapped:
+            self.holder.keep(self._averaged)  # A checkpoint had more.
+
+    def _paths(self) -> list[str]:
+        return [path_of(weight) for weight in self._weights]
+
+    def _match(self, saved: SavedAverages) -> tuple[dict[Entry, Any], bool]:
+        """The values of a file by the averages that get them.
+
+        Returns:
+          The values, and whether the file is of the same weights in the same order.
+        """
+        if saved.in_place:
             message = (
-                "The optimizer has no averages yet; train the model or call "
-                "optimizer.build(model.trainable_variables) first."
+                "A file to train on from must hold each value in its own place. Received: one of "
+                "swapped_for_saving(), with averages in the place of weights; evaluate it with "
+                "load_model(path, compile=False)."
             )
-            raise RuntimeError(message)
-        return self._weight_averages
+            raise ValueError(message)
+        found = match_paths(saved.built, self._paths())
+        position = {id(weight): i for i, weight in enumerate(self._weights)}
+        values, missing = {}, []
+        for weight, entry in zip(self._averaged, self.holder.create(self._averaged), strict=True):
+            value = saved.values.get(found.get(position[id(weight)], -1))
+            if value is not None and tuple(value.shape) == tuple(entry.variable.shape):
+                values[entry] = value
+            else:
+                missing.append((weight, value))
+        if missing and not self.start_missing_averages:
+            weight, value = missing[0]
+            lacks = "none" if value is None else f"one of shape {tuple(value.shape)}"
+            message = (
+                f"The file must hold the optimizer's {len(self._averaged)} averages, or none. "
+                f"Received: {len(saved.values)}. For {path_of(weight)!r} of shape "
+                f"{tuple(weight.shape)} it has {lacks}; to start each missing average at its "
+                "weight, make the optimizer with start_missing_averages=True."
+            )
+            raise ValueError(message)
+        return values, list(found.items()) == [(i, i) for i in range(len(saved.built))]
 
-    def _check_can_save(self) -> None:
-        if self._weight_averages is not None:
-            self._weight_averages.check_can_save()
+    def _load_wrapped(self, own: dict[str, Any]) -> None:
+        """Loads the wrapped optimizer's state whole, or not at all."""
+        with contextlib.ExitStack() as stack:
+            if self.start_missing_averages:
+                stack.enter_context(_warned(self.inner_optimizer.name))
+            stack.enter_context(_put_back_by_failure(self.inner_optimizer.variables))
+            self.inner_optimizer.load_own_variables(own)
+
+    def _check_can_start(self, entries: Sequence[Entry]) -> None:
+        """Raises ValueError if averages cannot start at weights that are being loaded."""
+
+    def _start_at_loaded_weights(self, entries: Sequence[Entry]) -> None:
+        """Starts averages that a file did not have."""
+        raise NotImplementedError
+
+
+@contextlib.contextmanager
+def _put_back_by_failure(variables: Sequence[Any]) -> Iterator[None]:
+    """A context after which all variables have been loaded or none has changed."""
+    # Held without a copy: an assignment of another tensor leaves this one to its reader.
+    held = [(one, one.read_value()) for one in map(tensorflow_variable, variables)]
+    try:
+        yield
+    except BaseException:
+        for variable, value in held:
+            variable.assign(value)
+        raise
+
+
+@contextlib.contextmanager
+def _warned(name: str) -> Iterator[None]:
+    """A context in which a state that does not fit new weights is left out."""
+    try:
+        yield
+    except ValueError as error:
+        message = f"The state of {name!r} is not loaded, because some weights are new: {error}"
+        warnings.warn(message, stacklevel=2)

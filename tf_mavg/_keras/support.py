@@ -1,22 +1,17 @@
-"""What the Keras optimizers ask of variables and of the optimizers that they wrap."""
+"""What the Keras optimizers ask of weights and of their own arguments."""
 
 from __future__ import annotations
 
+import numbers
 import re
 from typing import TYPE_CHECKING, Any
 
-from tf_mavg._ops.variables import FLOATING_DTYPES, HALF_DTYPES, tensorflow_variable
+import numpy as np
+
+from tf_mavg._ops.variables import FLOATING_DTYPES, tensorflow_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-class Wrapped:
-    """Holds an optimizer out of sight of what walks over attributes."""
-
-    def __init__(self, optimizer: Any) -> None:
-        """Holds `optimizer`."""
-        self.optimizer = optimizer
 
 
 def path_of(variable: Any) -> str:
@@ -31,6 +26,15 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
         raise ValueError(message)
 
 
+def decay_of(value: Any) -> float:
+    """A decay as a number; raises ValueError unless it is one, and in [0, 1]."""
+    is_number = isinstance(value, numbers.Real | np.floating | np.integer)
+    if not is_number or not 0 <= float(value) <= 1:
+        message = f"`decay` must be in [0, 1]. Received: decay={value!r}."
+        raise ValueError(message)
+    return float(value)
+
+
 def is_averaged(variable: Any, exclude: Sequence[str] | Callable[[Any], bool] | None) -> bool:
     """Whether a trained variable has an average; see `MovingAverage` for `exclude`."""
     if tensorflow_variable(variable).dtype not in FLOATING_DTYPES:
@@ -40,11 +44,3 @@ def is_averaged(variable: Any, exclude: Sequence[str] | Callable[[Any], bool] | 
     if callable(exclude):
         return not exclude(variable)
     return not any(re.search(pattern, path_of(variable)) for pattern in exclude or ())
-
-
-def average_dtype(variable: Any, choice: str | None) -> str:
-    """The dtype of a variable's average; see `MovingAverage` for the choices."""
-    dtype = tensorflow_variable(variable).dtype
-    if dtype in HALF_DTYPES and choice != "same":
-        return "float32"
-    return dtype.name  # type: ignore[no-any-return]

@@ -1,18 +1,23 @@
-"""The tf_keras optimizer that wraps another one and keeps averages of the weights it trains."""
+"""tf_keras: the optimizer that wraps another one and averages the weights it trains; callbacks."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 import tf_keras
 
+from tf_mavg._compat.keras import call_before_saving
+from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Sequence
+
+    from tf_mavg._averages.entry import Entry
+
+_PUBLIC_PLACE = "tf_mavg.tf_keras"
 
 
 @tf_keras.saving.register_keras_serializable(package="tf_mavg")
@@ -22,6 +27,7 @@ class MovingAverage(AveragingOptimizer, tf_keras.optimizers.Optimizer):  # type:
     It wraps a `tf_keras.optimizers.Optimizer`, not one of `tf_keras.optimizers.legacy`.
     """
 
+    __module__ = _PUBLIC_PLACE
     _keras = tf_keras
 
     @property
@@ -46,13 +52,10 @@ class MovingAverage(AveragingOptimizer, tf_keras.optimizers.Optimizer):  # type:
 
     def build(self, var_list: Iterable[tf.Variable]) -> None:
         """Builds the wrapped optimizer, and averages that start at the weights; only once."""
-        if self._weight_averages is not None:
-            return
         variables = list(var_list)
-        with tf.init_scope():
-            self.inner_optimizer.build(variables)
-            super().build(variables)
-            self._make_averages(variables)
+        if self._is_built or not variables:
+            return
+        self._build(variables)
         self._built = True
 
     def compute_gradients(self, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
@@ -74,39 +77,73 @@ class MovingAverage(AveragingOptimizer, tf_keras.optimizers.Optimizer):  # type:
         if not pairs:
             return self.iterations
         self.build([variable for _, variable in pairs])
-        self._start_late()
-        with (
-            tf.control_dependencies(self._checked().check_not_swapped("No step can be taken")),
-            self._update_after_steps(),
-        ):
-            return self.inner_optimizer.apply_gradients(pairs, *args, **kwargs)
-
-    @contextlib.contextmanager
-    def _update_after_steps(self) -> Iterator[None]:
-        """A context in which a step of the wrapped optimizer is followed by one of the averages.
-
-        A LossScaleOptimizer takes a step in a branch of a conditional, counts it when it skips it
-        too, and tells nobody; so the update is put into the branch.
-        """
-        stepping = self.inner_optimizer
-        if self._scales_loss():
-            stepping = stepping.inner_optimizer
-        apply_gradients = stepping.apply_gradients
-
-        def apply_and_update(*args: Any, **kwargs: Any) -> Any:
-            result = apply_gradients(*args, **kwargs)
+        is_step = None
+        if self._scales_loss() and self.inner_optimizer.dynamic:
+            pairs, is_step = self._summed(pairs, *args, **kwargs)
+            args, kwargs = (), {**kwargs, "skip_gradients_aggregation": True}
+        with self._guard():
+            result = self.inner_optimizer.apply_gradients(pairs, *args, **kwargs)
+        if is_step is None:
             self._update()
-            return result
+        else:
+            tf.cond(is_step, self._update, lambda: None)
+        return result
 
-        stepping.__dict__["apply_gradients"] = apply_and_update
-        try:
-            yield
-        finally:
-            del stepping.__dict__["apply_gradients"]
+    def _summed(
+        self,
+        pairs: list[tuple[Any, tf.Variable]],
+        skip_gradients_aggregation: bool = False,  # noqa: FBT001, FBT002 - as LossScaleOptimizer's.
+        **kwargs: Any,
+    ) -> tuple[list[tuple[Any, tf.Variable]], tf.Tensor]:
+        """Gradients summed over replicas, and whether a LossScaleOptimizer takes a step with them.
+
+        It counts a step that it skips as well, and tells nobody; but it skips just those whose
+        sums are not finite.
+        """
+        if not skip_gradients_aggregation and kwargs.get("experimental_aggregate_gradients", True):
+            pairs = list(self.inner_optimizer.inner_optimizer.aggregate_gradients(pairs))
+        finite = [
+            tf.reduce_all(tf.math.is_finite(getattr(gradient, "values", gradient)))
+            for gradient, _ in pairs
+            if gradient is not None
+        ]
+        return pairs, tf.reduce_all(tf.stack(finite)) if finite else tf.constant(value=True)
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type != "checkpoint":  # A plain optimizer is loaded, which must find its own count.
+            children |= {"_iterations": self._iterations, "_variables": self._variables}
+        return children
 
     def _scales_loss(self) -> bool:
-        return isinstance(self.inner_optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+        return isinstance(
+            self.__dict__.get("inner_optimizer"), tf_keras.mixed_precision.LossScaleOptimizer
+        )
 
-    def _make_average(self, weight: Any, start: Callable[[Any, Any], tf.Tensor], dtype: str) -> Any:
-        name = f"{self.name}/{path_of(weight)}"
-        return tf.Variable(start(weight.shape, dtype), trainable=False, name=name)
+    def _check_can_start(self, entries: Sequence[Entry]) -> None:
+        if self._is_traced:
+            message = (
+                f"The file has no average of {path_of(entries[0].variable)!r}, which could not "
+                "start at its weight, since tf_keras loads the weights later and training may go "
+                "on unseen; load into a model that has not been trained, or load the weights "
+                "alone and call optimizer.restart()."
+            )
+            raise ValueError(message)
+
+    def _start_at_loaded_weights(self, entries: Sequence[Entry]) -> None:
+        self.holder.start_later(entries)  # tf_keras loads an optimizer before the layers.
+
+
+class EvaluateAverages(AverageEvaluation, tf_keras.callbacks.Callback):  # type: ignore[misc]
+    __doc__ = AverageEvaluation.__doc__
+    __module__ = _PUBLIC_PLACE
+    _keras = tf_keras
+    _optimizer_class = MovingAverage
+
+
+class AverageModelCheckpoint(AverageSaving, EvaluateAverages, tf_keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
+    __doc__ = AverageSaving.__doc__
+    __module__ = _PUBLIC_PLACE
+
+
+call_before_saving(tf_keras, check_can_save)

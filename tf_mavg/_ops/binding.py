@@ -1,60 +1,97 @@
-"""Groups: pairs of variables bound once, so that a step hands the runtime one handle a device."""
+"""Bindings: variables and averages bound once, so that a step hands over one handle a device."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
 
 from tf_mavg._compat import control_dependencies
 from tf_mavg._ops.library import OPS
-from tf_mavg._ops.lists import (
-    buckets,
-    check_decay,
-    check_swap_dtypes,
-    check_update_dtypes,
-    make_pairs,
-)
+from tf_mavg._ops.lists import averaged_lists, buckets, check_swap_dtypes
+from tf_mavg._ops.rates import Rates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import tensorflow as tf
+    from collections.abc import Iterable, Sequence
 
 
-class PairGroups:
-    """Pairs of resource variables bound to as few groups as ops are needed.
+class Binding:
+    """Resource variables and their averages, bound to as few handles as ops are needed.
 
     Made in eager mode, used there and in a tf.function, where it is ordered like an op with all the
     variables as inputs. Not for a function that XLA compiles, which must see the variables, nor for
     one that is exported. It keeps the variables alive.
     """
 
-    def __init__(self, averages: Iterable[tf.Variable], variables: Iterable[tf.Variable]) -> None:
-        """Binds each average to its variable; arguments and errors as `apply_moving_average`."""
-        self._pairs = make_pairs(averages, variables, ("averages", "variables"))
-        check_update_dtypes(self._pairs)
-        self._buckets = buckets(self._pairs)
-        self._groups = []
+    def __init__(
+        self,
+        averages: Iterable[tf.Variable] | Sequence[Sequence[tf.Variable]],
+        variables: Iterable[tf.Variable],
+    ) -> None:
+        """Binds averages to their variables.
+
+        Args:
+          averages: The average of each variable; or several such lists, for several averages of
+            each variable.
+          variables: The variables; both as of `apply_moving_average`, with its errors.
+        """
+        self._lists = averaged_lists(averages, variables)
+        self._count = len(self._lists.sides) - 1
+        self._buckets = buckets(self._lists)
+        self._handles = []
         for bucket in self._buckets:
+            first, last = bucket.first, bucket.last
             with bucket.colocated():
-                group = OPS.variable_pair_group(
-                    averages=bucket.first,
-                    variables=bucket.second,
-                    T=bucket.second_dtype,
-                    Tavg=bucket.first_dtype,
+                handle = OPS.bind_variables(
+                    averages=first, variables=last, T=bucket.last_dtype, Tavg=bucket.first_dtype
                 )
-            control_dependencies.declare(group, bucket.first, bucket.second)
-            self._groups.append(group)
+            control_dependencies.declare(handle, first, last)
+            self._handles.append(handle)
+        # Of the last eager step: its decay, and each handle with its rates.
+        self._kept_decay: Any = None
+        self._kept: list[tuple[tf.Tensor, tf.Tensor]] = []
 
-    def apply_moving_average(self, decay: float | tf.Tensor | tf.Variable) -> None:
-        """`apply_moving_average` on the bound pairs."""
-        check_decay(decay)
-        for group in self._groups:  # The runtime places each op where its group is.
-            OPS.group_apply_moving_average(group=group, decay=decay)
+    def apply_moving_average(self, decay: Any = None, *, rates: Any = None) -> None:
+        """`apply_moving_average` on the bound variables."""
+        if decay is None or decay is not self._kept_decay or not tf.executing_eagerly():
+            self._update(decay, rates)
+            return
+        if rates is not None:
+            Rates(self._count, decay, rates)  # Raises.
+        for handle, kept in self._kept:
+            OPS.bound_apply_moving_average(handle, kept)
 
-    def swap_variables(self) -> None:
-        """`swap_variables` on the bound pairs."""
-        # Pairs of a bucket are alike: all are looked at only to name the one that does not fit.
-        if any(bucket.first_dtype != bucket.second_dtype for bucket in self._buckets):
-            check_swap_dtypes(self._pairs)
-        for group in self._groups:
-            OPS.group_swap_variables(group=group)
+    def _update(self, decay: Any, rates: Any) -> None:
+        wanted = Rates(self._count, decay, rates)
+        steps = []
+        for handle, bucket in zip(self._handles, self._buckets, strict=True):
+            with bucket.colocated():
+                steps.append((handle, wanted.of(bucket.indices)))
+        if tf.executing_eagerly() and _stays_as_it_is(decay):
+            self._kept_decay, self._kept = decay, steps
+        for handle, of_bucket in steps:  # The runtime places each op where its binding is.
+            OPS.bound_apply_moving_average(handle, of_bucket)
+
+    def swap_variables(self, index: int = 0, copy: bool = False) -> None:  # noqa: FBT001, FBT002 - as ops.swap_variables.
+        """`swap_variables` of the bound variables and their averages of list `index`."""
+        if not 0 <= index < self._count:
+            message = (
+                f"`index` must be that of one of the {self._count} lists of averages. "
+                f"Received: index={index}."
+            )
+            raise ValueError(message)
+        chosen = [
+            (handle, bucket)
+            for handle, bucket in zip(self._handles, self._buckets, strict=True)
+            if index in bucket.indices
+        ]
+        # Dtypes of a bucket are alike: all are looked at only to name the one that does not fit.
+        if any(bucket.first_dtype != bucket.last_dtype for _, bucket in chosen):
+            check_swap_dtypes(self._lists.sides[index], self._lists.sides[-1])
+        for handle, bucket in chosen:
+            OPS.bound_swap_variables(handle, index=bucket.indices.index(index), copy=copy)
+
+
+def _stays_as_it_is(decay: Any) -> bool:
+    """Whether this object will always be this decay: a number, or a tensor that has its value."""
+    return isinstance(decay, float | int | tf.Tensor)  # A variable is none of them.

@@ -1,76 +1,95 @@
-"""Pairs of variables: made from two lists, checked, and divided into what one op can take."""
+"""Lists of variables side by side: checked, and divided into what one op can take."""
 
 from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tensorflow as tf
 
+from tf_mavg._compat.references import reference_of
 from tf_mavg._ops.variables import FLOATING_DTYPES, HALF_DTYPES, base_dtype, is_resource, shards
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+# An op takes at most so many averages of a variable; kMostAverages of cc/core/moving_average.h.
+_MOST_AVERAGES: Final = 4
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two variables that an op works on together."""
+class Lists:
+    """Lists of variables, whose members at one position belong together.
 
-    first: tf.Variable
-    second: tf.Variable
+    Attributes:
+      sides: The lists, of one length: each of averages, then the variables; or the two of a swap.
+      names: What the caller calls each list, for messages.
+    """
+
+    sides: tuple[list[Any], ...]
+    names: tuple[str, ...]
+
+    def place(self, side: int, position: int) -> str:
+        """What the caller calls a member."""
+        return f"{self.names[side]}[{position}]"
 
 
 @dataclass(frozen=True)
-class PairBucket:
-    """Pairs that one op can take: of one device, one kind of variable and one pair of dtypes."""
+class Bucket:
+    """What one op can take: variables of one device and kind, and of one dtype a side.
 
-    pairs: list[Pair]
+    Attributes:
+      sides: As of `Lists`. All sides but the last are of one dtype.
+      indices: Which of the caller's lists the sides but the last are from.
+    """
+
+    sides: tuple[list[Any], ...]
+    indices: tuple[int, ...]
 
     @property
     def is_resource(self) -> bool:
         """Whether the variables are resources, not legacy reference variables."""
-        return is_resource(self.pairs[0].first)
+        return is_resource(self.sides[-1][0])
 
     @property
     def first(self) -> list[tf.Tensor]:
-        """The op's inputs for the first variable of each pair."""
-        return [_op_input(pair.first) for pair in self.pairs]
+        """The op's inputs for all sides but the last, one list after the other."""
+        return [_op_input(variable) for side in self.sides[:-1] for variable in side]
 
     @property
-    def second(self) -> list[tf.Tensor]:
-        """The op's inputs for the second variable of each pair."""
-        return [_op_input(pair.second) for pair in self.pairs]
+    def last(self) -> list[tf.Tensor]:
+        """The op's inputs for the last side."""
+        return [_op_input(variable) for variable in self.sides[-1]]
 
     @property
     def names(self) -> tuple[list[str], list[str]] | None:
-        """By which names an op in a Session finds the resources of each side, without an input.
+        """By which names an op in a Session finds resources, without an input: of first and last.
 
         None for reference variables, in eager mode and in functions, and for resources that their
         name and device do not tell.
         """
         if not self.is_resource or tf.compat.v1.get_default_graph().building_function:
             return None
-        first = [_resource_name(pair.first) for pair in self.pairs]
-        second = [_resource_name(pair.second) for pair in self.pairs]
-        return (first, second) if all(first) and all(second) else None
+        first = [_resource_name(variable) for side in self.sides[:-1] for variable in side]
+        last = [_resource_name(variable) for variable in self.sides[-1]]
+        return (first, last) if all(first) and all(last) else None
 
     @property
     def first_dtype(self) -> tf.DType:
-        """Dtype of the first variable of each pair."""
-        return base_dtype(self.pairs[0].first)
+        """Dtype of all sides but the last."""
+        return base_dtype(self.sides[0][0])
 
     @property
-    def second_dtype(self) -> tf.DType:
-        """Dtype of the second variable of each pair."""
-        return base_dtype(self.pairs[0].second)
+    def last_dtype(self) -> tf.DType:
+        """Dtype of the last side."""
+        return base_dtype(self.sides[-1][0])
 
     def colocated(self) -> contextlib.AbstractContextManager[Any]:
         """A scope that places ops with the variables, whatever scopes surround it."""
-        variable = self.pairs[0].first
+        variable = self.sides[-1][0]
         graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
         if graph is None or graph.building_function:
             return tf.device(variable.device)  # type: ignore[no-any-return]
@@ -78,7 +97,7 @@ class PairBucket:
 
 
 def _op_input(variable: tf.Variable) -> tf.Tensor:
-    return variable.handle if is_resource(variable) else variable._ref()  # noqa: SLF001 - no public way to the reference.
+    return variable.handle if is_resource(variable) else reference_of(variable)
 
 
 def _resource_name(variable: tf.Variable) -> str:
@@ -91,35 +110,64 @@ def _resource_name(variable: tf.Variable) -> str:
     return op.get_attr("shared_name").decode()  # type: ignore[no-any-return]
 
 
-def make_pairs(
-    first: Iterable[tf.Variable], second: Iterable[tf.Variable], names: tuple[str, str]
-) -> list[Pair]:
-    """Pairs two lists of variables and checks all that does not depend on the op.
+def averaged_lists(averages: Iterable[Any], variables: Iterable[Any]) -> Lists:
+    """The lists of an update: `averages` is a list of variables, or a list of such lists.
+
+    Raises:
+      ValueError: As `make_lists`.
+      TypeError: As `make_lists`; or if an average cannot serve its variable's dtype.
+    """
+    items = list(averages)
+    if items and all(isinstance(item, list | tuple) for item in items):
+        names = [f"averages[{index}]" for index in range(len(items))]
+    else:
+        items, names = [items], ["averages"]
+    lists = make_lists([*items, variables], [*names, "variables"])
+    for side in range(len(items)):
+        for position, (average, variable) in enumerate(
+            zip(lists.sides[side], lists.sides[-1], strict=True)
+        ):
+            _check_average_dtype(lists.place(side, position), average, variable)
+    return lists
+
+
+def swapped_lists(first: Iterable[Any], second: Iterable[Any]) -> Lists:
+    """The lists of a swap.
+
+    Raises:
+      ValueError: As `make_lists`.
+      TypeError: As `make_lists`; or if two variables that are to change places differ in dtype.
+    """
+    lists = make_lists([first, second], ["first", "second"])
+    check_swap_dtypes(*lists.sides)
+    return lists
+
+
+def make_lists(sides: Sequence[Iterable[Any]], names: Sequence[str]) -> Lists:
+    """Makes lists and checks all that does not depend on the op.
 
     Args:
-      first: Variables; a partitioned one stands for its shards.
-      second: As many variables.
+      sides: The lists; a partitioned variable stands for its shards.
       names: What the caller's arguments are called, for messages.
 
     Raises:
       ValueError: If the lists are empty or of unequal length, a variable occurs twice, or the
-        shapes or devices of a pair differ.
+        shapes or devices at a position differ.
       TypeError: If something is not a variable.
     """
-    lists = {
-        name: shards(variables) for name, variables in zip(names, (first, second), strict=True)
-    }
-    lengths = {name: len(variables) for name, variables in lists.items()}
-    if len(set(lengths.values())) > 1 or 0 in lengths.values():
-        received = " and ".join(f"{length} {name}" for name, length in lengths.items())
+    lists = Lists(tuple(shards(variables) for variables in sides), tuple(names))
+    lengths = [len(variables) for variables in lists.sides]
+    if len(set(lengths)) > 1 or 0 in lengths:
+        received = _joined([f"{n} {name}" for n, name in zip(lengths, names, strict=True)])
         message = (
-            f"`{names[0]}` and `{names[1]}` must have one length, at least 1. Received: {received}."
+            f"{_joined([f'`{name}`' for name in names])} must have one length, at least 1. "
+            f"Received: {received}."
         )
         raise ValueError(message)
     places: dict[int, str] = {}
-    for name, variables in lists.items():
+    for side, variables in enumerate(lists.sides):
         for position, variable in enumerate(variables):
-            place = f"{name}[{position}]"
+            place = lists.place(side, position)
             _check_is_variable(place, variable)
             other = places.setdefault(id(variable), place)
             if other != place:
@@ -128,10 +176,15 @@ def make_pairs(
                     f"Received: {variable.name!r} as {other} and {place}."
                 )
                 raise ValueError(message)
-    pairs = [Pair(*variables) for variables in zip(*lists.values(), strict=True)]
-    for position, pair in enumerate(pairs):
-        _check_pair(pair, [f"{name}[{position}]" for name in names])
-    return pairs
+    last = len(lists.sides) - 1
+    for side in range(last):
+        for position in range(lengths[0]):
+            _check_belong_together(lists, (side, position), (last, position))
+    return lists
+
+
+def _joined(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _check_is_variable(place: str, variable: object) -> None:
@@ -152,65 +205,74 @@ def _check_is_variable(place: str, variable: object) -> None:
         raise TypeError(message)
 
 
-def _check_pair(pair: Pair, places: list[str]) -> None:
-    def mismatch(what: str, first: object, second: object) -> str:
-        return (
-            f"{places[0]} and {places[1]} must {what}. Received: {pair.first.name!r} with {first} "
-            f"and {pair.second.name!r} with {second}."
+def _check_belong_together(lists: Lists, first: tuple[int, int], second: tuple[int, int]) -> None:
+    variables = [lists.sides[side][position] for side, position in (first, second)]
+
+    def check_equal(what: str, values: list[Any], *, equal: bool) -> None:
+        if equal:
+            return
+        message = (
+            f"{lists.place(*first)} and {lists.place(*second)} must {what}. "
+            f"Received: {variables[0].name!r} with {values[0]} "
+            f"and {variables[1].name!r} with {values[1]}."
         )
+        raise ValueError(message)
 
-    if not pair.first.shape.is_compatible_with(pair.second.shape):
-        raise ValueError(mismatch("have one shape", pair.first.shape, pair.second.shape))
-    if pair.first.device != pair.second.device:
-        devices = (pair.first.device or "no device", pair.second.device or "no device")
-        raise ValueError(mismatch("be on one device", *devices))
-    if is_resource(pair.first) != is_resource(pair.second):
-        kinds = [
-            "a resource" if is_resource(v) else "a reference" for v in (pair.first, pair.second)
-        ]
-        raise ValueError(mismatch("be of one kind", *kinds))
+    shapes = [variable.shape for variable in variables]
+    check_equal("have one shape", shapes, equal=shapes[0].is_compatible_with(shapes[1]))
+    devices = [variable.device or "no device" for variable in variables]
+    check_equal("be on one device", devices, equal=devices[0] == devices[1])
+    kinds = ["a resource" if is_resource(variable) else "a reference" for variable in variables]
+    check_equal("be of one kind", kinds, equal=kinds[0] == kinds[1])
 
 
-def check_update_dtypes(pairs: list[Pair]) -> None:
-    """Raises TypeError unless every pair is an average and a variable that an update accepts."""
-    for position, pair in enumerate(pairs):
-        average, variable = base_dtype(pair.first), base_dtype(pair.second)
-        if average != variable and not (average == tf.float32 and variable in HALF_DTYPES):
+def _check_average_dtype(place: str, average: tf.Variable, variable: tf.Variable) -> None:
+    dtypes = base_dtype(average), base_dtype(variable)
+    if dtypes[0] != dtypes[1] and not (dtypes[0] == tf.float32 and dtypes[1] in HALF_DTYPES):
+        message = (
+            f"{place} must have the dtype of its variable, or be float32 for a "
+            f"float16 or bfloat16 variable. Received: {average.name!r} of {dtypes[0].name} "
+            f"for {variable.name!r} of {dtypes[1].name}."
+        )
+        raise TypeError(message)
+
+
+def check_swap_dtypes(first: list[Any], second: list[Any]) -> None:
+    """Raises TypeError unless the variables at each position have one dtype."""
+    for position, variables in enumerate(zip(first, second, strict=True)):
+        dtypes = [base_dtype(variable) for variable in variables]
+        if dtypes[0] != dtypes[1]:
+            received = [
+                f"{variable.name!r} of {dtype.name}"
+                for variable, dtype in zip(variables, dtypes, strict=True)
+            ]
             message = (
-                f"averages[{position}] must have the dtype of its variable, or be float32 for a "
-                f"float16 or bfloat16 variable. Received: {pair.first.name!r} of {average.name} "
-                f"for {pair.second.name!r} of {variable.name}."
+                f"The variables at position {position} must have one dtype to change places. "
+                f"Received: {received[0]} and {received[1]}."
             )
             raise TypeError(message)
 
 
-def check_swap_dtypes(pairs: list[Pair]) -> None:
-    """Raises TypeError unless the variables of every pair have one dtype."""
-    for position, pair in enumerate(pairs):
-        first, second = base_dtype(pair.first), base_dtype(pair.second)
-        if first != second:
-            message = (
-                f"The variables of pair {position} must have one dtype to change places. Received: "
-                f"{pair.first.name!r} of {first.name} and {pair.second.name!r} of {second.name}."
-            )
-            raise TypeError(message)
+def buckets(lists: Lists) -> list[Bucket]:
+    """Divides lists into as few buckets as ops are needed, in order of first occurrence."""
+    positions: dict[tuple[object, ...], list[int]] = {}
+    for position, variables in enumerate(zip(*lists.sides, strict=True)):
+        key = (variables[-1].device, is_resource(variables[-1]), *map(base_dtype, variables))
+        positions.setdefault(key, []).append(position)
+    found = []
+    for key, members in positions.items():
+        sides = [[side[position] for position in members] for side in lists.sides]
+        by_dtype: dict[tf.DType, list[int]] = {}
+        for index, dtype in enumerate(key[2:-1]):
+            by_dtype.setdefault(dtype, []).append(index)
+        for indices in by_dtype.values():
+            for begin in range(0, len(indices), _MOST_AVERAGES):
+                chosen = tuple(indices[begin : begin + _MOST_AVERAGES])
+                found.append(Bucket((*(sides[i] for i in chosen), sides[-1]), chosen))
+    return found
 
 
-def buckets(pairs: list[Pair]) -> list[PairBucket]:
-    """Divides pairs into as few buckets as ops are needed, in order of first occurrence."""
-    by_key: dict[tuple[object, ...], list[Pair]] = {}
-    for pair in pairs:
-        key = (
-            pair.first.device,
-            is_resource(pair.first),
-            base_dtype(pair.first),
-            base_dtype(pair.second),
-        )
-        by_key.setdefault(key, []).append(pair)
-    return [PairBucket(members) for members in by_key.values()]
-
-
-def emit(pairs: list[Pair], make_op: Callable[[PairBucket], Any], name: str) -> tf.Operation | None:
+def emit(lists: Lists, make_op: Callable[[Bucket], Any], name: str) -> tf.Operation | None:
     """Makes one op a bucket, beside the bucket's variables.
 
     Returns:
@@ -218,7 +280,7 @@ def emit(pairs: list[Pair], make_op: Callable[[PairBucket], Any], name: str) -> 
     """
     with tf.name_scope(name) as scope:
         operations = []
-        for bucket in buckets(pairs):
+        for bucket in buckets(lists):
             with bucket.colocated():
                 operations.append(make_op(bucket))
         return None if tf.executing_eagerly() else tf.group(*operations, name=scope)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._compat.distribute import is_sharded
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,7 +33,11 @@ def is_partitioned(variable: object) -> bool:
 
 def tensorflow_variable(variable: Any) -> Any:
     """The variable of TensorFlow that a Keras 3 variable stands for; any other one as it is."""
-    value = None if isinstance(variable, tf.Variable) else getattr(variable, "value", None)
+    # Not of what is no tensor: a module may well have an attribute of that name.
+    is_keras = isinstance(variable, tf.__internal__.types.Tensor) and not isinstance(
+        variable, tf.Variable
+    )
+    value = getattr(variable, "value", None) if is_keras else None
     return value if isinstance(value, tf.Variable) else variable
 
 
@@ -39,3 +45,13 @@ def shards(variables: Iterable[Any]) -> list[Any]:
     """The variables of TensorFlow, each partitioned one replaced by its shards."""
     items = map(tensorflow_variable, variables)
     return [v for item in items for v in (list(item) if is_partitioned(item) else [item])]
+
+
+def is_variable(variable: object) -> bool:
+    """Whether it is a variable, of whatever kind; a sharded one is none of TensorFlow's class."""
+    return isinstance(variable, tf.Variable) or is_sharded(variable)
+
+
+def distinct(variables: Iterable[Any]) -> list[Any]:
+    """The variables without those that occurred before, in their order."""
+    return list({id(variable): variable for variable in variables}.values())

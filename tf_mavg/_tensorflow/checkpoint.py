@@ -1,24 +1,35 @@
-"""Object checkpoints that hold averages in the place of the variables, and resume from that."""
+"""Object checkpoints that hold averages in the place of the variables, and resume from that.
+
+Such a file carries a mark, which is part of the holder's own state: a restore that is not the
+manager's thereby gives the state "swapped", which refuses training until somebody swaps back.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import tensorflow as tf
 
+from tf_mavg._compat.distribute import name_of
+from tf_mavg._compat.tensorflow import (
+    checkpoint_objects,
+    is_copied_for_saving,
+    note_checkpoint_step,
+    was_restored,
+)
+from tf_mavg._ops.variables import tensorflow_variable
+from tf_mavg._tensorflow.rollback import unchanged_by_failure
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# The attribute by which a checkpoint tracks whether it holds averages in the place of variables.
-_MARK: Final = "holds_averages_in_place"
+    from tf_mavg._averages.averages import Averages
 
 
-class Swappable(Protocol):
-    """What has averages: an ExponentialMovingAverage or a keras.MovingAverage."""
+class HasAverages(Protocol):
+    """An ExponentialMovingAverage, a MovingAverageOptimizer, or a MovingAverage of Keras."""
 
-    def swapped_for_saving(self) -> contextlib.AbstractContextManager[None]:
-        """A context in which variables hold the averages and may be saved so."""
+    @property
+    def holder(self) -> Averages:
+        """What has the averages."""
 
 
 class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[misc]
@@ -43,26 +54,41 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
     def __init__(
         self,
         checkpoint: tf.train.Checkpoint,
-        averages: Swappable,
+        averages: HasAverages,
         directory: str,
         max_to_keep: int | None = 5,
+        *args: Any,
+        start_missing_averages: bool = False,
         **kwargs: Any,
     ) -> None:
         """Manages the checkpoints of a directory.
 
         Args:
           checkpoint: What to save. It must track the variables and their averages.
-          averages: The `ExponentialMovingAverage`, or the `tf_mavg.keras.MovingAverage`.
+          averages: The `ExponentialMovingAverage`, the `MovingAverageOptimizer`, or the
+            `MovingAverage` of a Keras.
           directory: Path of the folder to write in.
           max_to_keep: How many checkpoints to keep; None for all.
-          **kwargs: Further arguments of `tf.train.CheckpointManager`.
+          *args: Further arguments of `tf.train.CheckpointManager`, in its order.
+          start_missing_averages: Whether `restore` accepts a checkpoint without the averages of
+            some or all variables, as any `tf.train.Checkpoint` writes, and starts each missing
+            average from its variable.
+          **kwargs: Further arguments of `tf.train.CheckpointManager`, by name.
+
+        Raises:
+          RuntimeError: In a graph of TensorFlow 1.
+          ValueError: If `checkpoint` does not track the averages, or a variable that has one.
         """
-        super().__init__(checkpoint, directory, max_to_keep, **kwargs)
-        self._averages = averages
-        # Part of every checkpoint of these objects, and true in those that this class writes.
-        if not hasattr(checkpoint, _MARK):
-            setattr(checkpoint, _MARK, tf.Variable(initial_value=False, trainable=False))
-        self._mark = getattr(checkpoint, _MARK)
+        if not tf.executing_eagerly():
+            message = (
+                "SwappingCheckpointManager works in eager mode. In a graph of TensorFlow 1, use "
+                "MovingAverageOptimizer.swapping_saver()."
+            )
+            raise RuntimeError(message)
+        super().__init__(checkpoint, directory, max_to_keep, *args, **kwargs)
+        self._holder = averages.holder
+        self._start_missing_averages = start_missing_averages
+        self._check_tracks()
 
     def save(self, *args: Any, **kwargs: Any) -> str | None:
         """Saves as `tf.train.CheckpointManager.save`.
@@ -70,20 +96,27 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         Raises:
           RuntimeError: If averages and variables are swapped, also by a restore that was not this
             class's, or there are no averages yet.
+          ValueError: If the checkpoint does not track the averages, or a variable that has one.
         """
-        if self._mark.numpy():
+        if self._holder.state.is_restored:
             message = (
                 "Averages and variables are in each other's places, because a checkpoint of this "
                 "manager was restored without it; restore it with the manager."
             )
             raise RuntimeError(message)
-        with self._swapped():
-            return super().save(*args, **kwargs)  # type: ignore[no-any-return]
+        self._check_tracks()
+        both = [v for e in self._holder.entries() for v in (e.variable, e.average)]
+        with self._holder.swapped_for_saving():
+            path = super().save(*args, **kwargs)
+            if not is_copied_for_saving(self.checkpoint, both):
+                self.sync()  # It reads them now, where the averages are in place.
+            return path  # type: ignore[no-any-return]
 
     def restore(self, path: str | None = None) -> str | None:
         """Restores a checkpoint that a swapping manager wrote, each value to its own place.
 
-        Variables and averages must exist: build the model, and make the averages, before it.
+        Variables must exist: build the model before it. Averages that the checkpoint holds are
+        made. If it fails, nothing has changed.
 
         Args:
           path: The checkpoint; by default the latest of the directory.
@@ -93,33 +126,26 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
 
         Raises:
           AssertionError: If the checkpoint lacks the value of a variable or an average.
-          ValueError: If it was not written by a swapping manager.
-          RuntimeError: If averages and variables are swapped, or there are no averages yet.
+          ValueError: If it was not written by a swapping manager, or a shape differs.
+          RuntimeError: If averages and variables are swapped.
         """
         path = path or self.latest_checkpoint
         if path is None:
             return None
-        reader = tf.train.load_checkpoint(path)
-        key = f"{_MARK}/.ATTRIBUTES/VARIABLE_VALUE"
-        if not reader.has_tensor(key) or not reader.get_tensor(key):
-            message = (
-                "The checkpoint must be one of a SwappingCheckpointManager, with averages in the "
-                f"place of variables. Received: {path!r}."
-            )
-            raise ValueError(message)
-        # The file has them swapped, so reading it into swapped places puts each into its own.
-        with self._swapped():
-            self.checkpoint.restore(path).assert_existing_objects_matched()
+        state = self._holder.state
+        if not state.is_restored:  # Then this restore ends that state.
+            state.check_can_save()
+        self._check_tracks()
+        with unchanged_by_failure(self.checkpoint, self._holder) as since:
+            status = self.checkpoint.restore(path)
+            self._check_marked(path, since)
+            self._start_missing(path, since)
+            if not self._start_missing_averages:
+                status.assert_existing_objects_matched()
+            if state.is_swapped:
+                self._holder.swap()
+        note_checkpoint_step(self)
         return path
-
-    @contextlib.contextmanager
-    def _swapped(self) -> Iterator[None]:
-        with self._averages.swapped_for_saving():
-            self._mark.assign(value=True)
-            try:
-                yield
-            finally:
-                self._mark.assign(value=False)
 
     def restore_or_initialize(self) -> str | None:
         """As `tf.train.CheckpointManager.restore_or_initialize`, with `restore`."""
@@ -127,3 +153,50 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         if path is None and self._init_fn is not None:
             self._init_fn()
         return path
+
+    def _check_tracks(self) -> None:
+        """Raises ValueError unless the checkpoint reaches the averages and their variables."""
+        state = self._holder.state
+        tracked = {id(tensorflow_variable(one)) for one in checkpoint_objects(self.checkpoint)}
+        way_out = "pass both to tf.train.Checkpoint, as in Checkpoint(model=model, averages=ema)."
+        if id(state) not in tracked:
+            message = f"The checkpoint must track the averages. Received: one without; {way_out}"
+            raise ValueError(message)
+        for entry in self._holder.entries():
+            if id(entry.variable) not in tracked:
+                message = (
+                    "The checkpoint must track every variable that has an average. Received: one "
+                    f"without {name_of(entry.variable)!r}; {way_out}"
+                )
+                raise ValueError(message)
+
+    def _check_marked(self, path: str, since: int) -> None:
+        """Raises ValueError unless a restore has found the averages in the place of variables."""
+        state = self._holder.state
+        if was_restored(state.averages_in_place, since) and state.is_swapped:
+            return
+        if not self._start_missing_averages:
+            message = (
+                "The checkpoint must be one of a SwappingCheckpointManager, with averages in the "
+                f"place of variables. Received: {path!r}, which has each value in its own place; "
+                "restore it with tf.train.Checkpoint, or make the manager with "
+                "start_missing_averages=True."
+            )
+            raise ValueError(message)
+        state.put_back(swapped=False)  # A plain checkpoint.
+
+    def _start_missing(self, path: str, since: int) -> None:
+        """Starts the averages that the checkpoint lacks, or raises AssertionError."""
+        missing = [
+            entry
+            for entry in self._holder.entries()
+            if not was_restored(tensorflow_variable(entry.average), since)
+        ]
+        if missing and not self._start_missing_averages:
+            message = (
+                f"The checkpoint {path!r} lacks {len(missing)} of {self._holder.count} averages, "
+                f"the first of {name_of(missing[0].variable)!r}; to start each of them from its "
+                "variable, make the manager with start_missing_averages=True."
+            )
+            raise AssertionError(message)
+        self._holder.start(missing)

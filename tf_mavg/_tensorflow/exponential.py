@@ -1,30 +1,30 @@
-"""What is averaged by what: creation of averages, their update, and the swap with the variables."""
+"""The drop-in for `tf.train.ExponentialMovingAverage`: its face on the holder of averages."""
 
 from __future__ import annotations
 
-import contextlib
-import operator
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg import ops
-from tf_mavg._averages.creation import create_average
-from tf_mavg._averages.swap import SwapState, uninterrupted
+from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.placement import check_average_dtype
+from tf_mavg._compat.references import read_in_order
 from tf_mavg._compat.tensorflow import unconverted
 from tf_mavg._ops.lists import check_decay
-from tf_mavg._ops.variables import FLOATING_DTYPES, base_dtype, shards, tensorflow_variable
+from tf_mavg._ops.variables import (
+    FLOATING_DTYPES,
+    base_dtype,
+    is_variable,
+    shards,
+    tensorflow_variable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-# Lists of variables whose groups are kept for the next step. Who averages parts of a model by turns
-# has a few; who makes a new list of other variables each time gains nothing by keeping them.
-_GROUPS_KEPT = 8
+    import contextlib
+    from collections.abc import Iterable, Sequence
 
 
 class ExponentialMovingAverage(
-    SwapState,
     tf.train.ExponentialMovingAverage,  # type: ignore[misc]
     tf.__internal__.tracking.Trackable,  # type: ignore[misc]
 ):
@@ -33,8 +33,9 @@ class ExponentialMovingAverage(
     Same arguments, methods, names of variables and, in float32 and float64, the same numbers bit
     for bit; but all averages of a device and dtype are updated by one fused op. float16 and
     bfloat16 averages are computed in float32 and rounded once a step, which is closer to the exact
-    result. Added are `swap`, `swapped`, and `tf.train.Checkpoint(ema=ema)`, which saves averages in
-    the order in which they were made.
+    result. Added are `swap`, `swapped`, `restart` and `overwrite`, and
+    `tf.train.Checkpoint(ema=ema)`, which saves each average as a slot variable: it belongs to its
+    variable, whatever the order.
 
     At every step, with `decay` or, if `num_updates` is given, the smaller of it and
     `(1 + num_updates) / (10 + num_updates)`:
@@ -42,6 +43,9 @@ class ExponentialMovingAverage(
         average -= (average - variable) * (1 - decay)
 
     Averages start at the value of their variable.
+
+    Attributes:
+      holder: What has the averages, as in every other class that averages.
 
         ema = tf_mavg.ExponentialMovingAverage(decay=0.999)
         for batch in data:
@@ -58,7 +62,7 @@ class ExponentialMovingAverage(
         zero_debias: bool = False,  # noqa: FBT001, FBT002 - the signature of the class it replaces.
         name: str = "ExponentialMovingAverage",
         *,
-        grouped: bool = False,
+        average_dtype: str | None = "same",
     ) -> None:
         """Makes an object without averages; `apply` makes them.
 
@@ -69,19 +73,29 @@ class ExponentialMovingAverage(
           zero_debias: For averages of tensors in graphs of TensorFlow 1, as in
             `tf.train.ExponentialMovingAverage`, which does these.
           name: Name of the ops, and the last part of the averages' names.
-          grouped: Whether a tf.function, too, binds variables once and hands its steps one handle a
-            device, as eager execution always does. Much cheaper for very many small variables; but
-            XLA cannot compile such a function, and a SavedModel cannot hold it.
+          average_dtype: "same" for averages of their variables' dtypes, as TensorFlow's class has
+            them; "float32" for float32 averages of float16 and bfloat16 variables, which do not
+            stall when steps get small.
 
         Raises:
-          ValueError: If `decay` is a number and not in [0, 1].
+          ValueError: If `decay` is a number and not in [0, 1], or `average_dtype` is another one.
         """
         check_decay(decay)
+        check_average_dtype(average_dtype)
         super().__init__(decay, num_updates, zero_debias, name)
-        self._grouped = grouped
-        self._groups: list[tuple[list[Any], ops.PairGroups]] = []  # The last used is the last.
-        self._swap_ops: dict[tuple[tf.Graph, int], tf.Operation] = {}
-        self._make_flags()
+        # The base class keeps those of tensors, which it makes and updates.
+        self.holder = Averages(name, average_dtype)
+        self._track_trackable(self.holder.tracked, "averages")
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether averages and variables have changed places and not yet changed back.
+
+        It tells of swaps that ran in eager mode or by `swapped`, and of restored checkpoints that
+        hold averages in the place of variables; not of a swap op that a Session or a tf.function
+        ran.
+        """
+        return self.holder.state.is_swapped
 
     @unconverted
     def apply(self, var_list: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
@@ -102,33 +116,36 @@ class ExponentialMovingAverage(
           RuntimeError: While averages and variables are swapped; inside a tf.function when it runs,
             as tf.errors.InvalidArgumentError.
         """
-        elements = list(tf.compat.v1.trainable_variables() if var_list is None else var_list)
-        guard = self.check_not_swapped("Averages cannot be updated", for_xla=not self._grouped)
-        if tf.executing_eagerly():
-            self._groups_of(elements).apply_moving_average(self._current_decay())
-            return None
-        with tf.control_dependencies(guard):
+        # A list of TensorFlow's own, which tracks, may hold other elements than it shows.
+        elements: Any = var_list if type(var_list) in {list, tuple} else _listed(var_list)
+        if not tf.executing_eagerly():
             return self._apply_in_graph(elements)
+        self.holder.state.guard("Averages cannot be updated")
+        return self.holder.update(elements, self._current_decay(), self.name, _check)
 
-    def _apply_in_graph(self, elements: list[Any]) -> tf.Operation:
-        if self._grouped and tf.compat.v1.executing_eagerly_outside_functions():
-            with tf.init_scope():
-                groups = self._groups_of(elements)
-            with tf.name_scope(self.name):
-                groups.apply_moving_average(self._current_decay())
-            return tf.group()
-        tensors, variables = self._checked(elements)
-        updates = [super().apply(tensors)] if tensors else []
-        if variables:
-            averages = self._averages_of(variables)
-            with tf.name_scope(self.name):
-                decay = self._current_decay()
-            updates.append(ops.apply_moving_average(averages, variables, decay, name=self.name))
-        return tf.group(*updates)
+    def _apply_in_graph(self, elements: Sequence[Any]) -> tf.Operation:
+        tensors, variables = _check(elements)
+        self.holder.state.check_not_swapped("Averages cannot be updated")
+        self.holder.create(variables)  # What a function must know of them is made beside them.
+        with tf.control_dependencies(self.holder.guard("Averages cannot be updated", variables)):
+            updates = [super().apply(tensors)] if tensors else []
+            if variables:
+                with tf.name_scope(self.name):
+                    decay = self._current_decay()
+                updates.append(self.holder.update(variables, decay, self.name))
+            return tf.group(*updates)
 
     def average(self, var: tf.Variable) -> tf.Variable | None:
         """The average of a variable, which may be a Keras 3 one; None if it has none."""
-        return super().average(tensorflow_variable(var))
+        average = self.holder.average(var)
+        return super().average(var) if average is None and tf.is_tensor(var) else average
+
+    def average_name(self, var: tf.Variable) -> str:
+        """The name of a variable's average, or what it would be called."""
+        average = self.holder.average(var)
+        if average is None:
+            return super().average_name(tensorflow_variable(var))  # type: ignore[no-any-return]
+        return average.name.removesuffix(":0")  # type: ignore[no-any-return]
 
     @unconverted
     def create_averages(self, variables: Iterable[tf.Variable]) -> None:
@@ -139,20 +156,60 @@ class ExponentialMovingAverage(
 
         Args:
           variables: Variables, each of one device; a partitioned one stands for its shards.
+
+        Raises:
+          TypeError: If an element is no variable, or of another dtype than `apply` takes.
+          RuntimeError: While averages and variables are swapped.
         """
-        for variable in shards(variables):
-            if variable.ref() in self._averages:
-                continue
-            # No device scope of the caller's: an average lies where its variable does, and
-            # init_scope would bring the scope back within colocation.
-            with tf.compat.v1.device(None), tf.init_scope():
-                average = create_average(variable, self.name)
-                # A checkpoint that was restored earlier may hold its value.
-                self._handle_deferred_dependencies(f"average_{len(self._averages)}", average)
-                self._averages[variable.ref()] = average
-                tf.compat.v1.add_to_collection(
-                    tf.compat.v1.GraphKeys.MOVING_AVERAGE_VARIABLES, variable
-                )
+        elements = list(variables)
+        if not elements:
+            return
+        self.holder.state.check_not_swapped("Averages cannot be made")
+        tensors, _ = _check(elements)
+        if tensors:
+            message = f"Averages are made of variables. Received: {tensors[0]!r}."
+            raise TypeError(message)
+        self.holder.create(elements)
+
+    @unconverted
+    def guard(self) -> list[tf.Operation]:
+        """Refuses a step while averages and variables are swapped, before it trains anything.
+
+        `apply` refuses too, but in a step of your own it comes last:
+
+            with tf.control_dependencies(ema.guard()):
+                train(batch)
+            ema.apply(variables)
+
+        Returns:
+          In a tf.function, the operations that a step must wait for.
+
+        Raises:
+          RuntimeError: If they are swapped now.
+        """
+        variables = [entry.variable for entry in self.holder.entries()]
+        return self.holder.guard("No step can be taken", variables)
+
+    @unconverted
+    def restart(self, variables: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
+        """Gives each average the value that its variable has now: after weights were set by hand.
+
+        Args:
+          variables: Variables that have averages; by default all.
+
+        Returns:
+          The operation that does it; None when executing eagerly.
+
+        Raises:
+          ValueError: If a variable has no average.
+          RuntimeError: While averages and variables are swapped.
+        """
+        return self.holder.restart(variables)
+
+    @unconverted
+    def overwrite(self, variables: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
+        """Gives each variable the value of its average, for good; otherwise as `restart`."""
+        return self.holder.overwrite(variables)
 
     @unconverted
     def swap(self) -> tf.Operation | None:
@@ -165,12 +222,7 @@ class ExponentialMovingAverage(
           RuntimeError: If `apply` has not been called.
           TypeError: If an average has another dtype than its variable.
         """
-        if not tf.executing_eagerly():
-            return self._exchange()
-        with uninterrupted():
-            self._exchange()
-            self._note_swapped(value=not self._is_swapped)
-        return None
+        return self.holder.swap()
 
     def swapped(
         self, session: tf.compat.v1.Session | None = None
@@ -190,99 +242,59 @@ class ExponentialMovingAverage(
           RuntimeError: If `apply` has not been called; on entry, if already swapped, or if there
             is no Session to run in.
         """
-        if tf.executing_eagerly():
-            return self._swapped_by(self._exchange)
-        key = (tf.compat.v1.get_default_graph(), len(self._averages))
-        if key not in self._swap_ops:
-            self._swap_ops[key] = self.swap()
-        return self._swapped_in_session(self._swap_ops[key], session)
+        return self.holder.swapped(session)
 
-    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
-        """What is saved by object; TensorFlow asks each time that it saves or restores."""
-        if save_type == "checkpoint":
-            self.check_can_save()
-        children = super()._trackable_children(save_type, **kwargs)
-        children.update(self.children_of_functions(save_type))
-        for i, average in enumerate(self._averages.values()):
-            children[f"average_{i}"] = average
-        return children  # type: ignore[no-any-return]
-
-    def _exchange(self) -> tf.Operation | None:
-        variables = [ref.deref() for ref in self._averages]
-        variables = [v for v in variables if isinstance(v, tf.Variable)]
-        if not variables:
-            message = "apply() must be called before averages can change places with variables."
-            raise RuntimeError(message)
-        if tf.executing_eagerly():
-            self._groups_of(variables).swap_variables()
-            return None
-        return ops.swap_variables([self.average(variable) for variable in variables], variables)
-
-    @contextlib.contextmanager
-    def _swapped_in_session(
-        self, swap: tf.Operation, session: tf.compat.v1.Session | None
-    ) -> Iterator[None]:
-        session = session or tf.compat.v1.get_default_session()
-        if session is None:
-            message = "swapped() needs a Session in graph mode: pass it or enter `with session:`."
-            raise RuntimeError(message)
-        with self._swapped_by(lambda: _run_without_hooks(session, swap)):
-            yield
-
-    def _checked(self, elements: list[Any]) -> tuple[list[tf.Tensor], list[tf.Variable]]:
-        """Divides what is to be averaged into tensors and variables of one device."""
-        if not elements:
-            message = "`var_list` must name at least one variable. Received: an empty list."
-            raise ValueError(message)
-        tensors: list[tf.Tensor] = []
-        variables: list[tf.Variable] = []
-        for element in shards(elements):
-            (variables if isinstance(element, tf.Variable) else tensors).append(element)
-            if base_dtype(element) not in FLOATING_DTYPES:
-                message = (
-                    "The variables must be bfloat16, half, float, or double. "
-                    f"Received: {element.name!r} of {base_dtype(element).name}."
-                )
-                raise TypeError(message)
-        if tensors and tf.compat.v1.executing_eagerly_outside_functions():
-            message = f"Only variables can be averaged in TensorFlow 2. Received: {tensors[0]!r}."
-            raise TypeError(message)
-        return tensors, variables
+    def swapped_for_saving(
+        self, session: tf.compat.v1.Session | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """As `swapped`, but checkpoints may be saved: with averages in the place of variables."""
+        return self.holder.swapped_for_saving(session)
 
     def _current_decay(self) -> float | tf.Tensor:
         """The decay of this step, a float32 scalar computed as TensorFlow's class does."""
         if self._num_updates is None and isinstance(self._decay, float):
             return self._decay
-        decay = tf.cast(_read(self._decay), tf.float32)
+        decay = _read(self._decay)
         if self._num_updates is None:
             return decay
-        count = tf.cast(_read(self._num_updates), tf.float32)
+        count = _read(self._num_updates)
         return tf.minimum(decay, (1.0 + count) / (10.0 + count))
 
-    def _averages_of(self, variables: list[tf.Variable]) -> list[tf.Variable]:
-        """The average of each variable, made if need be."""
-        self.create_averages(variables)
-        return [self.average(variable) for variable in variables]
 
-    def _groups_of(self, elements: list[Any]) -> ops.PairGroups:
-        """The groups bound to just these elements; a step is cheap because it finds them here."""
-        for bound, groups in self._groups[::-1]:
-            if len(bound) == len(elements) and all(map(operator.is_, bound, elements)):
-                return groups
-        _, variables = self._checked(elements)
-        groups = ops.PairGroups(self._averages_of(variables), variables)
-        self._groups = [*self._groups, (elements, groups)][-_GROUPS_KEPT:]
-        return groups
+def _listed(var_list: Iterable[Any] | None) -> list[Any]:
+    return list(tf.compat.v1.trainable_variables() if var_list is None else var_list)
 
 
-def _run_without_hooks(session: Any, operation: tf.Operation) -> None:
-    """Runs in a Session; in a MonitoredSession past its hooks, one of which may save just then."""
-    if hasattr(session, "run_step_fn"):
-        session.run_step_fn(lambda step_context: step_context.session.run(operation))
-    else:
-        session.run(operation)
+def _check(elements: Sequence[Any]) -> tuple[list[tf.Tensor], list[tf.Variable]]:
+    """Divides what is to be averaged into tensors and variables of one device."""
+    if not elements:
+        message = "`var_list` must name at least one variable. Received: an empty list."
+        raise ValueError(message)
+    tensors: list[tf.Tensor] = []
+    variables: list[tf.Variable] = []
+    known: set[int] = set()
+    for element in shards(elements):
+        if not is_variable(element) and not tf.is_tensor(element):
+            message = f"`var_list` must hold variables. Received: {element!r}."
+            raise TypeError(message)
+        if id(element) in known:
+            message = f"The variables must be distinct. Received: {element.name!r} twice."
+            raise ValueError(message)
+        known.add(id(element))
+        (variables if is_variable(element) else tensors).append(element)
+        if base_dtype(element) not in FLOATING_DTYPES:
+            message = (
+                "The variables must be bfloat16, half, float, or double. "
+                f"Received: {element.name!r} of {base_dtype(element).name}."
+            )
+            raise TypeError(message)
+    if tensors and tf.compat.v1.executing_eagerly_outside_functions():
+        message = f"Only variables can be averaged in TensorFlow 2. Received: {tensors[0]!r}."
+        raise TypeError(message)
+    return tensors, variables
 
 
-def _read(value: Any) -> Any:
-    """The value now: a reference variable converts to a tensor read at an unordered moment."""
-    return value.read_value() if isinstance(value, tf.Variable) else value
+def _read(value: Any) -> tf.Tensor:
+    """The value now, in float32."""
+    is_variable = isinstance(value, tf.Variable)
+    return read_in_order(value, tf.float32) if is_variable else tf.cast(value, tf.float32)

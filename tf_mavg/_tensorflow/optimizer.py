@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._compat.tensorflow import unconverted
+from tf_mavg._averages.identity import SLOT
+from tf_mavg._compat.tensorflow import create_slots, unconverted
+from tf_mavg._ops.variables import distinct
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
-from tf_mavg._tensorflow.saver import SwappingSaver, swapped_var_list
+from tf_mavg._tensorflow.saver import SwappingSaver, Unmarked
+from tf_mavg._tensorflow.swapped_names import swapped_var_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-AVERAGE_SLOT = "average"
+    from collections.abc import Callable, Iterable
 
 
 class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc]
@@ -34,12 +35,15 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
     eager mode and in a tf.function.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - contrib's arguments, and two more.
         self,
         opt: tf.compat.v1.train.Optimizer,
         average_decay: float | tf.Tensor | tf.Variable = 0.9999,
         num_updates: float | tf.Tensor | tf.Variable | None = None,
         sequential_update: bool = True,  # noqa: FBT001, FBT002 - the signature that comes back.
+        *,
+        extra_variables: Iterable[tf.Variable] | Callable[[], Iterable[tf.Variable]] = (),
+        average_dtype: str | None = "same",
     ) -> None:
         """Wraps `opt`.
 
@@ -52,19 +56,30 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           sequential_update: If True, the averages are updated after the variables. If False, at
             the same time in a graph of TensorFlow 1: an average may then see its variable before
             or after the step.
+          extra_variables: Variables to average beside the trained ones, such as the statistics of
+            batch normalization; or a function that returns them, which each step calls.
+          average_dtype: See `ExponentialMovingAverage`.
 
         Raises:
           TypeError: If `opt` is no such optimizer.
           ValueError: If `average_decay` is a number and not in [0, 1].
         """
         if not isinstance(opt, tf.compat.v1.train.Optimizer):
-            message = f"`opt` must be a tf.compat.v1.train.Optimizer. Received: {opt!r}."
+            message = (
+                f"`opt` must be a tf.compat.v1.train.Optimizer. Received: {opt!r}. Optimizers "
+                "of Keras are wrapped by tf_mavg.keras.MovingAverage and "
+                "tf_mavg.tf_keras.MovingAverage."
+            )
             raise TypeError(message)
         super().__init__(use_locking=False, name="MovingAverage")
         self._optimizer = opt
         self._sequential_update = sequential_update
-        self._averages = ExponentialMovingAverage(average_decay, num_updates=num_updates)
-        self._trained: dict[Any, tf.Variable] = {}  # What has an average, by reference.
+        self._averages = ExponentialMovingAverage(
+            average_decay, num_updates=num_updates, average_dtype=average_dtype
+        )
+        self.holder = self._averages.holder
+        self.holder.tracked.offers_slots = False  # This optimizer does.
+        self._extra_variables = extra_variables
 
     @property
     def averages(self) -> ExponentialMovingAverage:
@@ -97,21 +112,22 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           ValueError: If no variable has a gradient.
           RuntimeError: When executing eagerly while averages and variables are swapped.
         """
-        if tf.executing_eagerly():
-            self._averages.check_not_swapped("Variables cannot be trained")
         grads_and_vars = _checked_pairs(grads_and_vars)
+        trained = [variable for gradient, variable in grads_and_vars if gradient is not None]
+        extra = self._extra_variables
         # A variable that occurs twice, for tied weights, is averaged once.
-        trained = {v.ref(): v for gradient, v in grads_and_vars if gradient is not None}
+        averaged = distinct([*trained, *(extra() if callable(extra) else extra)])
+        self.holder.state.check_not_swapped("Variables cannot be trained")
         # Before the step, so that averages start at the initial values in eager mode too.
-        self._averages.create_averages(trained.values())
-        self._restore_deferred(trained.values())
-        train_op = self._optimizer.apply_gradients(
-            grads_and_vars, global_step=global_step, name=name
-        )
-        self._trained.update(trained)
+        self.holder.create(averaged)
+        self._restore_deferred(trained)
+        with tf.control_dependencies(self.holder.guard("Variables cannot be trained", averaged)):
+            train_op = self._optimizer.apply_gradients(
+                grads_and_vars, global_step=global_step, name=name
+            )
         after = [train_op] if self._sequential_update and train_op is not None else []
         with tf.control_dependencies(after):
-            average_op = self._averages.apply(trained.values())
+            average_op = self._averages.apply(averaged)
         if tf.executing_eagerly():
             return None
         return tf.group(train_op, average_op, name="train_with_averages")
@@ -122,6 +138,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         name: str = "swapping_saver",
         *,
         start_missing_averages: bool = False,
+        unmarked: Unmarked | None = None,
         **kwargs: Any,
     ) -> SwappingSaver:
         """Makes a Saver that saves each average under its variable's name, and the other way.
@@ -129,14 +146,30 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         Use it while training, to save and to resume. To evaluate, restore its checkpoints with a
         plain Saver: the variables then hold the averages.
 
-        Call it after all variables are created and after `minimize` or `apply_gradients`.
+        Call it after all variables are created and after `minimize` or `apply_gradients`. A
+        MonitoredTrainingSession saves and resumes with a plain Saver unless it is given this one:
+
+            scaffold = tf.compat.v1.train.Scaffold(saver=optimizer.swapping_saver())
+            with tf.compat.v1.train.MonitoredTrainingSession(
+                scaffold=scaffold, checkpoint_dir="training"
+            ) as session:
+                ...
+
+        A checkpoint bears a mark, which says which averages it holds in the place of which
+        variables. So it may be resumed from when other variables are averaged than before.
+
+        The saver that `tf.compat.v1.train.import_meta_graph` returns for a checkpoint restores the
+        trained weights into the variables, and not the averages, because it is a copy of this one.
 
         Args:
-          var_list: Variables to save, as `tf.compat.v1.train.Saver` takes them: a list or a
-            dictionary by name; by default all variables of the graph.
+          var_list: What to save, as `tf.compat.v1.train.Saver` takes it: a list or a dictionary by
+            name; by default all variables and other saveable objects of the graph.
           name: Name of the saver's ops.
-          start_missing_averages: Whether `restore` accepts a checkpoint without averages, written
-            by a plain Saver, and starts each missing average from its variable.
+          start_missing_averages: Whether `restore` accepts a checkpoint that lacks averages, and
+            starts each of these from its variable.
+          unmarked: How `restore` takes a checkpoint that has averages but no mark: "plain" if each
+            value stands under its own name, because a plain Saver wrote it; "swapped" if the
+            swapping saver of tf.contrib.opt did. By default it is refused.
           **kwargs: Further arguments of `tf.compat.v1.train.Saver`.
 
         Returns:
@@ -144,41 +177,47 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
 
         Raises:
           RuntimeError: If neither `minimize` nor `apply_gradients` has been called.
-          ValueError: If `var_list` has a variable but not its average, or the other way.
+          TypeError: If `builder` or `saver_def` is among the further arguments.
+          ValueError: If `var_list` has a variable but not its average, or the other way, or
+            `unmarked` is none of these.
         """
-        if not self._trained:
+        pairs = [(entry.variable, entry.average) for entry in self.holder.entries()]
+        if not pairs:
             message = "Must call apply_gradients or minimize before creating the swapping_saver"
             raise RuntimeError(message)
         if var_list is None:
-            var_list = tf.compat.v1.global_variables()
-        pairs = [(v, self._averages.average(v)) for v in self._trained.values()]
+            var_list = [
+                *tf.compat.v1.global_variables(),
+                *tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.SAVEABLE_OBJECTS),
+            ]
         return SwappingSaver(
             swapped_var_list(var_list, pairs),
             averages=self._averages,
             start_missing_averages=start_missing_averages,
+            unmarked=unmarked,
             name=name,
             **kwargs,
         )
 
     def get_slot(self, var: tf.Variable, name: str) -> tf.Variable | None:
         """The slot `name` of `var`: one of the wrapped optimizer's, or "average"."""
-        if name == AVERAGE_SLOT:
-            return self._averages.average(var)
+        if name == SLOT:
+            return self.holder.tracked.get_slot(var, name)
         return self._optimizer.get_slot(var, name)
 
     def get_slot_names(self) -> list[str]:
         """The names of the wrapped optimizer's slots, and "average"."""
-        return [*self._optimizer.get_slot_names(), AVERAGE_SLOT]
+        return [*self._optimizer.get_slot_names(), *self.holder.tracked.names_of_slots()]
 
     def variables(self) -> list[tf.Variable]:
-        """The state of the wrapped optimizer, then the averages."""
-        averages = [self._averages.average(v) for v in self._trained.values()]
+        """The state of the wrapped optimizer, then the averages; in a graph, its own."""
+        averages = [entry.average for entry in self.holder.entries()]
         return [*self._optimizer.variables(), *averages]
 
     def _trackable_children(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """What tf.train.Checkpoint saves beside the slots: what the wrapped optimizer has."""
-        self._averages.check_can_save()
-        return self._optimizer._trackable_children(*args, **kwargs)  # type: ignore[no-any-return]  # noqa: SLF001
+        own = self._optimizer._trackable_children(*args, **kwargs)  # noqa: SLF001
+        return {**own, "averages": self.holder.tracked}
 
     def _lookup_dependency(self, *args: Any, **kwargs: Any) -> Any:
         return self._optimizer._lookup_dependency(*args, **kwargs)  # noqa: SLF001
@@ -188,7 +227,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         self._maybe_initialize_trackable()
         if self._deferred_dependencies:
             with tf.init_scope():
-                self._optimizer._create_slots(list(variables))  # noqa: SLF001
+                create_slots(self._optimizer, variables)
                 for name, child in self._optimizer._trackable_children().items():  # noqa: SLF001
                     self._handle_deferred_dependencies(name, child)
 
@@ -196,14 +235,10 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         self, slot_variable_position: Any, slot_name: str, variable: tf.Variable
     ) -> None:
         """Restores a slot from a tf.train.Checkpoint, and makes it if it does not exist yet."""
-        if slot_name == AVERAGE_SLOT:
-            self._averages.create_averages([variable])
-            self._trained[variable.ref()] = variable
-            slot_variable_position.restore(self._averages.average(variable))
-        else:
-            self._optimizer._create_or_restore_slot_variable(  # noqa: SLF001
-                slot_variable_position, slot_name, variable
-            )
+        owner = self.holder.tracked if slot_name == SLOT else self._optimizer
+        owner._create_or_restore_slot_variable(  # noqa: SLF001
+            slot_variable_position=slot_variable_position, slot_name=slot_name, variable=variable
+        )
 
 
 def _checked_pairs(grads_and_vars: Iterable[Any]) -> list[tuple[Any, tf.Variable]]:

@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
-from tensorflow.python.training.saving import saveable_object_util
 
-from tf_mavg._ops.variables import shards
+from tf_mavg._compat.saver import RenamingBuilder, SaveableObject, SaveSpec, slice_info
+from tf_mavg._tensorflow.swapped_names import MARK, Exchange, SwappedVarList, exchange_marked_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
 
-
-@dataclass(frozen=True)
-class SwappedVarList:
-    """What a swapping saver saves.
-
-    Attributes:
-      by_key: The variable, or list of shards, that is saved under each key.
-      weight_keys: For the key of each averaged variable's own value, the key of its average. The
-        names are those of the variables' ops: "w/ExponentialMovingAverage" -> "w".
-    """
-
-    by_key: dict[str, Any]
-    weight_keys: dict[str, str]
+# What a checkpoint without a mark, but with averages, may be said to be.
+Unmarked = Literal["plain", "swapped"]
 
 
-def swapped_var_list(
-    var_list: Any, pairs: Iterable[tuple[tf.Variable, tf.Variable]]
-) -> SwappedVarList:
-    """Assigns to each key of `var_list` the partner of the variable that it stands for.
+class _Mark(SaveableObject):  # type: ignore[misc]
+    """What a swapping saver saves beside the variables: which of them it has exchanged."""
 
-    Args:
-      var_list: Variables as `tf.compat.v1.train.Saver` takes them, a list or a dictionary.
-      pairs: Each variable with its average.
+    def __init__(self, exchange: Exchange) -> None:
+        with tf.device("/cpu:0"):
+            mark = tf.constant(exchange.mark(), tf.string)
+        super().__init__(mark, [SaveSpec(mark, "", MARK)], MARK)
 
-    Raises:
-      ValueError: If `var_list` has a variable but not its average, or the other way.
-    """
-    if not isinstance(var_list, dict):
-        var_list = saveable_object_util.op_list_to_dict(
-            shards(var_list), convert_variable_to_tensor=False
-        )
-    keys = {id(v): key for key, saved in var_list.items() for v in shards(_as_list(saved))}
-    partners: dict[int, tf.Variable] = {}
-    weight_keys: dict[str, str] = {}
-    for variable, average in pairs:
-        present = [id(v) in keys for v in (variable, average)]
-        if any(present) and not all(present):
-            missing = (variable, average)[present.index(False)]
-            message = (
-                f"Variable to swap {missing.op.name} is not part of variables to save. "
-                "This breaks MovingAverageOptimizer."
-            )
-            raise ValueError(message)
-        if all(present):
-            partners[id(variable)] = average
-            partners[id(average)] = variable
-            weight_keys[keys[id(average)]] = keys[id(variable)]
-
-    def partner(saved: Any) -> Any:
-        if isinstance(saved, tf.Variable):
-            return partners.get(id(saved), saved)
-        members = [partners.get(id(v), v) for v in shards(_as_list(saved))]
-        return members if isinstance(saved, list) or len(members) > 1 else members[0]
-
-    return SwappedVarList({key: partner(saved) for key, saved in var_list.items()}, weight_keys)
+    def restore(self, *_: Any) -> tf.Operation:
+        """Restores nothing: the mark is read before a restore."""
+        return tf.group()
 
 
 class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
@@ -85,25 +42,25 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         *,
         averages: ExponentialMovingAverage,
         start_missing_averages: bool,
+        unmarked: Unmarked | None,
         **kwargs: Any,
     ) -> None:
         """As `MovingAverageOptimizer.swapping_saver`."""
-        others = [
-            saved
-            for entry in var_list.by_key.values()
-            for saved in _as_list(entry)
-            if not isinstance(saved, tf.Variable)
-        ]
-        if others and start_missing_averages:
-            message = (
-                "`var_list` must hold variables only where missing averages are to be started. "
-                f"Received: {others[0]!r}."
-            )
-            raise TypeError(message)
+        if unmarked not in {None, "plain", "swapped"}:
+            message = f'`unmarked` must be "plain", "swapped" or None. Received: {unmarked!r}.'
+            raise ValueError(message)
+        for argument in ("builder", "saver_def"):
+            if kwargs.get(argument) is not None:
+                message = f"`{argument}` cannot be given to a swapping saver, which has its own."
+                raise TypeError(message)
         self._swapped = var_list
         self._averages = averages
         self._start_missing_averages = start_missing_averages
-        super().__init__(var_list.by_key, **kwargs)
+        self._unmarked = unmarked
+        version = {"write_version": kwargs["write_version"]} if "write_version" in kwargs else {}
+        self._renaming = RenamingBuilder(not_read=MARK, **version)
+        marked = {**var_list.by_key, MARK: _Mark(var_list.exchange)}
+        super().__init__(marked, **{**kwargs, "builder": self._renaming})
 
     def save(self, *args: Any, **kwargs: Any) -> str | None:
         """Saves as `tf.compat.v1.train.Saver.save`.
@@ -112,84 +69,124 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
           RuntimeError: If averages and variables are swapped, which would save each under the
             wrong name.
         """
-        if self._averages.is_swapped:
-            message = "A checkpoint cannot be saved while averages and variables are swapped."
-            raise RuntimeError(message)
+        self._check_not_swapped("saved")
         return super().save(*args, **kwargs)  # type: ignore[no-any-return]
 
     def restore(self, sess: tf.compat.v1.Session, save_path: str) -> None:
-        """Restores as `tf.compat.v1.train.Saver.restore`.
+        """Restores as `tf.compat.v1.train.Saver.restore`, each value to its own place.
 
-        With `start_missing_averages`, a variable whose average is not in the checkpoint and that
-        average both receive what is saved under the variable's name.
+        Which places were exchanged in the checkpoint, its mark says: other variables may have had
+        averages when it was written. A restore that is refused has changed nothing.
+
+        With `start_missing_averages`, an average that is not in the checkpoint receives its
+        variable's value.
 
         Raises:
-          tf.errors.NotFoundError: If averages are missing and were not to be started.
+          tf.errors.NotFoundError: If the checkpoint lacks a variable, or averages that were not to
+            be started.
           RuntimeError: If averages and variables are swapped.
-          ValueError: If the value that an average is to start from has another shape.
+          TypeError: If a saved value has another dtype than its variable.
+          ValueError: If a saved value has another shape than its variable, or the checkpoint has
+            averages but no mark, and `unmarked` does not say how they are to be read.
         """
-        if self._averages.is_swapped:
-            message = "A checkpoint cannot be restored while averages and variables are swapped."
-            raise RuntimeError(message)
+        self._check_not_swapped("restored")
         try:
-            reader = tf.train.load_checkpoint(save_path)
+            reader = tf.compat.v1.train.NewCheckpointReader(save_path)
         except (TypeError, ValueError, tf.errors.OpError):
-            super().restore(sess, save_path)  # It has the words for a path that is none.
+            super().restore(sess, save_path)  # It refuses what is no checkpoint in its own words.
             return
-        saved_keys = reader.get_variable_to_shape_map()
-        missing = sorted(set(self._swapped.weight_keys) - set(saved_keys))
-        if not missing:
-            super().restore(sess, save_path)
-            return
-        if not self._start_missing_averages:
+        keys = reader.get_variable_to_dtype_map().keys()
+        sources, missing = self._swapped.sources(self._exchanged_in(reader, save_path), keys)
+        every = len(self._swapped.exchange.weight_keys)
+        if missing and not self._start_missing_averages:
             message = (
-                f"The checkpoint {save_path} lacks {len(missing)} of "
-                f"{len(self._swapped.weight_keys)} averages, the first under key {missing[0]!r}. "
-                "To start averages from their variables, make the saver with "
-                "swapping_saver(start_missing_averages=True)."
+                f"The checkpoint {save_path} lacks {len(missing)} of {every} averages, the first "
+                f"under key {missing[0]!r}. To start averages from their variables, make the saver "
+                "with swapping_saver(start_missing_averages=True)."
             )
             raise tf.errors.NotFoundError(None, None, message)
-        self._restore_starting(sess, reader, missing)
-        tf.get_logger().info(
-            "%s lacks %d of %d averages: each of these starts from its variable.",
-            save_path,
-            len(missing),
-            len(self._swapped.weight_keys),
-        )
+        self._check(reader, sources, save_path)
+        self._restore_renamed(sess, save_path, sources)
+        if missing:
+            tf.get_logger().info(
+                "%s lacks %d of %d averages: each of these starts from its variable.",
+                save_path,
+                len(missing),
+                every,
+            )
 
-    def _restore_starting(
-        self, sess: tf.compat.v1.Session, reader: Any, missing: list[str]
-    ) -> None:
-        """Loads variable by variable, through the initializers: it adds nothing to the graph."""
-        sources = {key: key for key in self._swapped.by_key}
-        sources.update({key: self._swapped.weight_keys[key] for key in missing})
-        # All values are read before the first is assigned: a key that is missing changes nothing.
-        values = {key: reader.get_tensor(source) for key, source in sources.items()}
-        loads = [
-            (variable, _slice_of(variable, values[key]))
-            for key, saved in self._swapped.by_key.items()
-            for variable in _as_list(saved)
-        ]
-        for variable, value in loads:
-            if not variable.shape.is_compatible_with(value.shape):
-                message = (
-                    f"The checkpoint must hold {variable.name!r} with shape {variable.shape}. "
-                    f"Received: shape {value.shape}."
-                )
+    def _check_not_swapped(self, verb: str) -> None:
+        if self._averages.is_swapped:
+            message = (
+                f"A checkpoint cannot be {verb} while averages and variables are swapped; leave "
+                "swapped() first: a swapping saver has the averages under their variables' names "
+                "by itself."
+            )
+            raise RuntimeError(message)
+
+    def _exchanged_in(self, reader: Any, path: str) -> Exchange:
+        """What is exchanged in a file, by its mark or, if it has none, by what the user said."""
+        marked = exchange_marked_in(reader)
+        if marked is not None:
+            return marked
+        keys = reader.get_variable_to_dtype_map().keys()
+        likely = self._swapped.exchange_without_mark(keys, self._averages.name)
+        if likely.weight_keys and self._unmarked is None:
+            message = (
+                f"The checkpoint {path} has averages, the first under key "
+                f"{min(likely.weight_keys)!r}, but no mark to say whether they are exchanged with "
+                'their variables: make the saver with swapping_saver(unmarked="plain") if a plain '
+                'Saver wrote the checkpoint, or with swapping_saver(unmarked="swapped") if the '
+                "swapping saver of tf.contrib.opt did."
+            )
+            raise ValueError(message)
+        return likely if self._unmarked == "swapped" else Exchange({})
+
+    def _check(self, reader: Any, sources: dict[str, str], path: str) -> None:
+        """Checks that the file has a value for each variable, before any is assigned."""
+        shapes = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
+        for key, variable in self._swapped.variables():
+            source = sources[key]
+            where = f"The checkpoint {path} must hold under {source!r} {variable.name!r}"
+            if source not in shapes:
+                message = f"{where}. Received: no such key."
+                raise tf.errors.NotFoundError(None, None, message)
+            info = slice_info(variable)
+            expected, received = (
+                tf.TensorShape(shape)
+                for shape in (info.full_shape if info else variable.shape, shapes[source])
+            )
+            alike = expected.is_compatible_with(received)
+            if self._reshape and not info and expected.is_fully_defined():
+                alike = expected.num_elements() == received.num_elements()
+            if not alike:
+                message = f"{where} with shape {expected}. Received: shape {received}."
                 raise ValueError(message)
-        for variable, value in loads:
-            assign = variable.initializer
-            sess.run(assign, {assign.inputs[1]: value})
+            dtype = variable.dtype.base_dtype
+            if dtypes[source] != dtype:
+                message = f"{where} of {dtype.name}. Received: {dtypes[source].name}."
+                raise TypeError(message)
+        for key in (key for _, keys in self._renaming.reads for key in keys):
+            if sources.get(key, key) not in shapes:  # Not a variable: a table.
+                message = f"The checkpoint {path} must have the key {key!r}. Received: no such key."
+                raise tf.errors.NotFoundError(None, None, message)
 
-
-def _as_list(saved: Any) -> list[Any]:
-    return list(saved) if isinstance(saved, list | tuple) else [saved]
-
-
-def _slice_of(variable: tf.Variable, value: Any) -> Any:
-    """The part of a partitioned variable's whole value that is one shard's."""
-    info = variable._get_save_slice_info()  # noqa: SLF001 - what Saver itself reads.
-    if info is None:
-        return value
-    ranges = zip(info.var_offset, info.var_shape, strict=True)
-    return value[tuple(slice(offset, offset + size) for offset, size in ranges)]
+    def _restore_renamed(
+        self, sess: tf.compat.v1.Session, path: str, sources: dict[str, str]
+    ) -> None:
+        """Restores by the ops of every restore, which read the keys that they are given."""
+        if tf.executing_eagerly():
+            self._renaming.sources = sources
+            super().restore(sess, path)
+            return
+        feeds: dict[Any, Any] = {self.saver_def.filename_tensor_name: path}
+        for operation, keys in self._renaming.reads:
+            _, tensor_names, _ = operation.inputs
+            feeds[tensor_names] = [sources.get(key, key) for key in keys]
+        tf.get_logger().info("Restoring parameters from %s", path)
+        if len(self._renaming.reads) > 1:
+            # A sharded saver assigns the values of each device as soon as it has read these: read
+            # all once before, so that a damaged file changes nothing.
+            sess.run([operation for operation, _ in self._renaming.reads], feeds)
+        sess.run(self.saver_def.restore_op_name, feeds)

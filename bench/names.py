@@ -1,0 +1,35 @@
+"""What contestants and conditions are called, where they run and in every table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OURS: Final = "tf_mavg"
+BOUND_OP: Final = f"{OURS}, bound op"
+PEER: Final = "tf.train.ExponentialMovingAverage"
+TORCH: Final = "torch._foreach_lerp_"
+ASSIGN_SUB: Final = "assign_sub for each variable"
+KERAS_FORMULA: Final = "Keras use_ema's formula"
+LIMIT: Final = "plain C++ loop"
+
+ARITHMETIC: Final = "arithmetic: a += b; b = a - b; a -= b"
+HOST: Final = "through host memory"
+DROP_IN: Final = f"{OURS}.ExponentialMovingAverage"
+KERAS: Final = f"{OURS}.keras.MovingAverage"
+
+ONE_PASS: Final = f"{OURS}, one pass"
+A_PASS_EACH: Final = f"{OURS}, a pass for each average"
+
+# Runners that code asks for.
+SESSION: Final = "Session"
+
+# Operations.
+UPDATE, SWAP, SWAPPED = "update", "swap", "swapped()"
+SEVERAL: Final = "update of several averages"
+# The condition of a case whose steps find empty caches.
+COLD: Final = "cold caches"
+
+# Steps of training, and what the averaging is part of.
+WITHOUT: Final = "without"
+WITHIN, AFTER, BARE, FIT = "in its tf.function", "after it", "the bare update", "in fit"
+MANY_VARIABLES: Final = "200 dense layers"

@@ -1,0 +1,109 @@
+// What an operation does to the chunks of its lists on the CPU, for the ops and the Python module
+// alike: a pass is called with spans of a ChunkPlan over its lists' elements, by one thread or
+// many.
+//
+// A new rule is one more class here. A pass borrows what it is made from and changes nothing of it.
+
+#ifndef TF_MAVG_CC_CORE_CPU_PASS_H_
+#define TF_MAVG_CC_CORE_CPU_PASS_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cc/core/cpu_kernels.h"
+#include "cc/core/dtypes.h"
+#include "cc/core/lists.h"
+#include "cc/core/portability.h"
+
+namespace tf_mavg {
+
+// Asks memory for the start of a buffer that a pass will soon get to. Where a buffer is longer than
+// this, the processor sees by then that it is read from front to back, and asks by itself.
+//
+// Always inlined: g++ takes a function that only prefetches for one without effects, and drops
+// calls.
+TF_MAVG_INLINE void PrefetchStart(const void* buffer, int64_t bytes) {
+  constexpr int64_t kStart = 256;
+  constexpr int64_t kCacheLine = 64;
+  for (int64_t i = 0; i < std::min(bytes, kStart); i += kCacheLine) {
+    __builtin_prefetch(static_cast<const char*>(buffer) + i, 1);
+  }
+}
+
+inline void* Advanced(void* buffer, int64_t bytes) { return static_cast<char*>(buffer) + bytes; }
+
+// The first sides hold the averages, the last one their variables.
+class MovingAveragePass {
+ public:
+  // `rates`: one for each side of averages.
+  MovingAveragePass(const CpuKernels& kernels, Dtypes dtypes, const Lists& lists,
+                    const float* rates)
+      : update_(kernels.moving_average[static_cast<int>(dtypes)]),
+        facts_(FactsOf(dtypes)),
+        lists_(lists),
+        averages_(lists.depth() - 1),
+        rates_(rates) {}
+
+  // Asks memory for what a pass over these lists will touch first at a position.
+  TF_MAVG_INLINE static void PrefetchStarts(Dtypes dtypes, const Lists& lists, int position) {
+    const DtypesFacts& facts = FactsOf(dtypes);
+    const int64_t elements = lists.elements()[position];
+    const int averages = lists.depth() - 1;
+    for (int side = 0; side < averages; ++side) {
+      PrefetchStart(lists.buffer(side, position), elements * facts.average_bytes);
+    }
+    PrefetchStart(lists.buffer(averages, position), elements * facts.variable_bytes);
+  }
+
+  // What is moved for each element of a variable.
+  int64_t bytes_an_element() const {
+    return 2 * averages_ * facts_.average_bytes + facts_.variable_bytes;
+  }
+
+  void operator()(int position, int64_t offset, int64_t count) const {
+    // A variable is read from memory once: its other averages find the block in the first cache.
+    const int64_t block = averages_ == 1 ? count : kBlockElements;
+    for (int64_t end = offset + count; offset < end; offset += block) {
+      const int64_t elements = std::min(block, end - offset);
+      const void* const variable =
+          Advanced(lists_.buffer(averages_, position), offset * facts_.variable_bytes);
+      for (int side = 0; side < averages_; ++side) {
+        update_(Advanced(lists_.buffer(side, position), offset * facts_.average_bytes), variable,
+                elements, rates_[side]);
+      }
+    }
+  }
+
+ private:
+  // At most 8 KiB of a variable, and as much of one average: half of the smallest first cache.
+  static constexpr int64_t kBlockElements = 1024;
+
+  const MovingAverageFunction update_;
+  const DtypesFacts& facts_;
+  const Lists& lists_;
+  const int averages_;
+  const float* const rates_;
+};
+
+// Two sides whose elements have element_bytes each.
+class SwapPass {
+ public:
+  SwapPass(const CpuKernels& kernels, int64_t element_bytes, const Lists& lists)
+      : swap_(kernels.swap), element_bytes_(element_bytes), lists_(lists) {}
+
+  int64_t bytes_an_element() const { return 4 * element_bytes_; }
+
+  void operator()(int position, int64_t offset, int64_t count) const {
+    swap_(Advanced(lists_.buffer(0, position), offset * element_bytes_),
+          Advanced(lists_.buffer(1, position), offset * element_bytes_), count * element_bytes_);
+  }
+
+ private:
+  const SwapFunction swap_;
+  const int64_t element_bytes_;
+  const Lists& lists_;
+};
+
+}  // namespace tf_mavg
+
+#endif  // TF_MAVG_CC_CORE_CPU_PASS_H_

@@ -1,0 +1,107 @@
+// The ops that make bindings. See binding.h for the contract.
+
+#include "cc/kernels/binding.h"
+
+#include "absl/strings/str_cat.h"
+#include "cc/kernels/moving_average.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/resource_handle.h"
+#include "tensorflow/core/framework/resource_mgr.h"
+
+namespace tf_mavg {
+namespace {
+
+using ::tensorflow::OpKernel;
+using ::tensorflow::OpKernelConstruction;
+using ::tensorflow::OpKernelContext;
+using ::tensorflow::ResourceHandle;
+using ::tensorflow::core::RefCountPtr;
+
+absl::Status OutputBinding(OpKernelContext* ctx, RefCountPtr<Binding> binding) {
+  tensorflow::AllocatorAttributes on_host;
+  on_host.set_on_host(true);
+  tensorflow::Tensor* output;
+  TF_RETURN_IF_ERROR(ctx->allocate_output(0, tensorflow::TensorShape({}), &output, on_host));
+  output->scalar<ResourceHandle>()() =
+      ResourceHandle::MakeRefCountingHandle(binding.release(), ctx->device()->name());
+  return absl::OkStatus();
+}
+
+// Binds the variables of its inputs. The handle that it returns is the only owner of the binding.
+class BindVariablesOp : public OpKernel {
+ public:
+  explicit BindVariablesOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
+    OP_REQUIRES_OK(ctx, MovingAverageSides::FromAttributes(ctx, &sides_));
+  }
+
+  void Compute(OpKernelContext* ctx) override {
+    VariableLists lists;
+    OP_REQUIRES_OK(ctx, VariableLists::FromInputs(ctx, sides_.sides, sides_.size, &lists));
+    std::vector<tensorflow::Tensor> handles;
+    for (int i = 0; i < ctx->num_inputs(); ++i) handles.push_back(ctx->input(i));
+    RefCountPtr<Binding> binding(new Binding(sides_.dtypes, std::move(lists), std::move(handles)));
+    OP_REQUIRES_OK(ctx, OutputBinding(ctx, std::move(binding)));
+  }
+
+ private:
+  MovingAverageSides sides_;
+};
+
+// Binds variables by name, so that a step of a Session runs no op for a variable's handle. Looked
+// up at every step: a variable may have been deleted and made anew.
+class BindNamedVariablesOp : public OpKernel {
+ public:
+  explicit BindNamedVariablesOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
+    std::vector<std::string> variables;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("averages", &names_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("variables", &variables));
+    OP_REQUIRES_OK(ctx,
+                   MovingAverageSides::FromNumbers(ctx, static_cast<int>(names_.size()),
+                                                   static_cast<int>(variables.size()), &sides_));
+    names_.insert(names_.end(), variables.begin(), variables.end());
+  }
+
+  void Compute(OpKernelContext* ctx) override {
+    VariableLists lists;
+    OP_REQUIRES_OK(ctx, VariableLists::FromNames(ctx, sides_.sides, names_, &lists));
+    RefCountPtr<Binding> binding(new Binding(sides_.dtypes, std::move(lists), {}));
+    OP_REQUIRES_OK(ctx, OutputBinding(ctx, std::move(binding)));
+  }
+
+ private:
+  MovingAverageSides sides_;
+  std::vector<std::string> names_;  // Of the averages, then of the variables.
+};
+
+REGISTER_KERNEL_BUILDER(Name("BindVariables").Device(tensorflow::DEVICE_CPU), BindVariablesOp);
+REGISTER_KERNEL_BUILDER(Name("BindNamedVariables").Device(tensorflow::DEVICE_CPU),
+                        BindNamedVariablesOp);
+#if TF_MAVG_GPU
+REGISTER_KERNEL_BUILDER(Name("BindVariables")
+                            .Device(tensorflow::DEVICE_GPU)
+                            .HostMemory("averages")
+                            .HostMemory("variables")
+                            .HostMemory("binding"),
+                        BindVariablesOp);
+REGISTER_KERNEL_BUILDER(
+    Name("BindNamedVariables").Device(tensorflow::DEVICE_GPU).HostMemory("binding"),
+    BindNamedVariablesOp);
+#endif
+
+}  // namespace
+
+absl::Status Binding::FromInput(OpKernelContext* ctx, RefCountPtr<Binding>* binding) {
+  return tensorflow::LookupResource(ctx, tensorflow::HandleFromInput(ctx, 0), binding);
+}
+
+std::string Binding::DebugString() const {
+  return absl::StrCat("tf_mavg binding of ", lists_.size(), " variables and ", lists_.depth() - 1,
+                      " average(s) of each");
+}
+
+std::string Binding::MakeRefCountingHandleName(int64_t resource_id) const {
+  return absl::StrCat(DebugString(), " (number ", resource_id, "), which lives in this process ",
+                      "only: export a function that does not update or swap averages");
+}
+
+}  // namespace tf_mavg

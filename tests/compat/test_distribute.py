@@ -1,0 +1,135 @@
+"""Each trick with private names of tf.distribute: what an upgrade takes away fails here by name."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+from places import PROGRAMS
+from tensorflow.python.distribute import ps_values
+from tensorflow.python.distribute.sharded_variable import ShardedVariable
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
+
+from tf_mavg._compat import distribute as compat
+
+
+@pytest.fixture
+def mirrored(logical_cpus):
+    return tf.distribute.MirroredStrategy(logical_cpus[:2])
+
+
+def test_components_of_a_plain_variable_are_the_variable():
+    variable = tf.Variable([1.0], name="v")
+    assert compat.components_of(variable) == [variable]
+    assert compat.around_components(variable, [variable], "a") is variable
+    assert compat.name_of(variable) == "v:0"
+    assert compat.strategy_of(variable) is None
+    assert not compat.is_sharded(variable)
+    assert not compat.has_a_component_a_replica(variable)
+
+
+@pytest.mark.parametrize(
+    "synchronization", ["AUTO", "ON_READ"], ids=["written together", "read together"]
+)
+def test_components_of_a_mirrored_variable(synchronization, mirrored):
+    with mirrored.scope():
+        variable = tf.Variable(
+            [1.0],
+            name="v",
+            synchronization=tf.VariableSynchronization[synchronization],
+            aggregation=tf.VariableAggregation.MEAN,
+        )
+    components = compat.components_of(variable)
+    assert [one.device for one in components] == [*mirrored.extended.worker_devices]
+    assert all(isinstance(one, tf.Variable) for one in components)
+    assert compat.has_a_component_a_replica(variable)
+    assert compat.strategy_of(variable) is mirrored
+    assert compat.name_of(variable) == "v:0"
+    made = [tf.Variable(one) for one in components]
+    around = compat.around_components(variable, made, "a")
+    assert type(around) is type(variable)
+    assert compat.components_of(around) == made
+    assert around.aggregation == variable.aggregation
+
+
+def test_components_of_a_sharded_variable():
+    shards = [tf.Variable([[float(i)]], name=f"table/part_{i}") for i in range(2)]
+    table = ShardedVariable(shards, name="table")
+    assert compat.is_sharded(table)
+    assert compat.name_of(table) == "table"
+    assert compat.components_of(table) == shards
+    made = [tf.Variable(shard) for shard in shards]
+    around = compat.around_components(table, made, "table/average")
+    assert compat.is_sharded(around)
+    assert compat.components_of(around) == made
+
+
+def test_components_of_an_aggregated_variable(logical_cpus):
+    # Parameter servers have the same class, in a cache of each worker.
+    strategy = tf.distribute.experimental.CentralStorageStrategy(logical_cpus[:2])
+    with strategy.scope():
+        variable = tf.Variable(1.0, aggregation=tf.VariableAggregation.MEAN)
+    assert isinstance(variable, ps_values.AggregatingVariable)
+    (component,) = compat.components_of(ps_values.CachingVariable(variable))
+    assert type(component) is ResourceVariable
+    assert compat.components_of(variable) == [component]
+    made = tf.Variable(2.0)
+    around = compat.around_components(variable, [made], "a")
+    assert type(around) is type(variable)
+    assert compat.components_of(around) == [made]
+    assert compat.strategy_of(around) is compat.strategy_of(variable) is strategy
+
+
+def said_by(program, folder):
+    """What a program prints last, as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, PROGRAMS / program],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_steps_are_under_way_until_the_coordinator_has_joined(tmp_path):
+    # In a process of its own: a cluster gives the devices of its process other names.
+    assert said_by("scheduled_step.py", tmp_path) == [False, True, False]
+    assert not compat.steps_are_under_way(None)
+
+
+def test_replica_at_hand(mirrored):
+    seen = []
+    assert compat.replica_at_hand() is None
+    with mirrored.scope():
+        assert compat.replica_at_hand() is None
+
+    def note():
+        seen.append(compat.replica_at_hand())
+
+    mirrored.run(note)
+    assert sorted(seen) == [0, 1]
+    seen.clear()
+    tf.function(lambda: mirrored.run(note))()
+    assert set(seen) == {0, 1}
+
+
+def test_has_several_workers(mirrored):
+    assert not compat.has_several_workers(None)
+    assert not compat.has_several_workers(mirrored)
+    alone = tf.distribute.MultiWorkerMirroredStrategy()
+    assert alone.extended._in_multi_worker_mode() is False
+    assert not compat.has_several_workers(alone)
+
+
+@pytest.mark.slow
+def test_all_reduce_of_ones_counts_replicas(tmp_path):
+    # In a process of its own: strategies of one process number their communications alike, and
+    # TensorFlow refuses a number that comes again with another dtype.
+    assert said_by("ones_of_replicas.py", tmp_path) == 2

@@ -1,0 +1,158 @@
+"""Each trick with TensorFlow's private names: what an upgrade takes away fails here by its name."""
+
+import pytest
+import tensorflow as tf
+
+from tf_mavg._compat import tensorflow as compat
+
+
+def test_unconverted():
+    @compat.unconverted
+    def loops():
+        return [i for i in tf.range(2)]  # noqa: C416 - converted, it would be a loop of the graph.
+
+    with pytest.raises(tf.errors.OperatorNotAllowedInGraphError, match="AutoGraph"):
+        tf.function(loops)()
+
+
+def test_make_variable_past_the_creators():
+    seen = []
+
+    def creator(next_creator, **kwargs: object):
+        seen.append(kwargs)
+        return next_creator(**kwargs)
+
+    with tf.variable_creator_scope(creator):
+        variable = compat.make_variable([1.0], name="name")
+    assert not seen
+    assert isinstance(variable, tf.Variable)
+    assert (variable.name, variable.trainable, variable.numpy()) == ("name:0", False, 1.0)
+
+
+def test_a_noting_variable_tells_of_restores(tmp_path):
+    noted = []
+    variable = compat.NotingVariable(
+        initial_value=True, note=lambda *noticed: noted.append(noticed), name="mark"
+    )
+    checkpoint = tf.train.Checkpoint(mark=variable)
+    path = checkpoint.save(str(tmp_path / "c"))
+    variable.assign(value=False)
+    since = compat.next_restore()
+    checkpoint.restore(path)
+    ((value, restore),) = noted
+    assert bool(value)
+    assert restore > since
+    assert compat.was_restored(variable, since)
+    assert not compat.was_restored(variable, compat.next_restore())
+
+
+def test_in_asynchronous_save(tmp_path):
+    seen = []
+
+    class Asks(tf.Module):
+        def _trackable_children(self, save_type="checkpoint", cache=None):
+            seen.append(compat.in_asynchronous_save())
+            return super()._trackable_children(save_type, cache=cache)
+
+    module = Asks()
+    module.variable = tf.Variable(1.0)
+    checkpoint = tf.train.Checkpoint(module=module)
+    checkpoint.write(str(tmp_path / "sync"))
+    assert set(seen) == {False}
+    checkpoint.write(str(tmp_path / "async"), options=tf.train.CheckpointOptions(enable_async=True))
+    checkpoint.sync()
+    assert set(seen) == {False, True}
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_compiles_with_xla(jit_compile):
+    seen = []
+
+    @tf.function
+    def inner():
+        seen.append(compat.compiles_with_xla())
+
+    @tf.function(jit_compile=jit_compile)
+    def outer():
+        seen.append(compat.compiles_with_xla())
+        inner()
+
+    outer()
+    assert seen == [jit_compile, jit_compile]
+
+
+def test_is_exporting(tmp_path):
+    seen = []
+    module = tf.Module()
+
+    @tf.function
+    def call():
+        seen.append(compat.is_exporting())
+
+    module.call = call
+    call()
+    tf.saved_model.save(module, str(tmp_path))
+    assert not seen[0]
+    assert seen[-1]
+
+
+def test_checkpoint_objects():
+    variable = tf.Variable([1.0])
+    optimizer = tf.compat.v1.train.MomentumOptimizer(0.1, 0.9)
+    optimizer.apply_gradients([(tf.constant([1.0]), variable)])
+    objects = compat.checkpoint_objects(tf.train.Checkpoint(v=variable, optimizer=optimizer))
+    slot = optimizer.get_slot(variable, "momentum")
+    assert [any(one is other for other in objects) for one in (variable, optimizer, slot)] == [
+        True
+    ] * 3
+
+
+def test_forget_deferred(tmp_path):
+    path = tf.train.Checkpoint(v=tf.Variable(1.0)).save(str(tmp_path / "c"))
+    checkpoint = tf.train.Checkpoint()
+    since = compat.next_restore()
+    checkpoint.restore(path)
+    compat.forget_deferred([checkpoint], since)
+    checkpoint.v = tf.Variable(0.0)
+    assert checkpoint.v.numpy() == 0
+    checkpoint = tf.train.Checkpoint()
+    checkpoint.restore(path)
+    compat.forget_deferred([checkpoint], compat.next_restore())
+    checkpoint.v = tf.Variable(0.0)
+    assert checkpoint.v.numpy() == 1
+
+
+def test_note_checkpoint_step(tmp_path):
+    step = tf.Variable(0)
+    manager = tf.train.CheckpointManager(
+        tf.train.Checkpoint(step=step), str(tmp_path), 3, step_counter=step, checkpoint_interval=2
+    )
+    step.assign(5)
+    compat.note_checkpoint_step(manager)
+    step.assign(6)
+    assert manager.save() is None
+    step.assign(7)
+    assert manager.save() is not None
+
+
+def test_is_copied_for_saving(tmp_path):
+    module = tf.Module()
+    module.first = tf.Variable(1.0)
+    checkpoint = tf.train.Checkpoint(module=module)
+    assert compat.is_copied_for_saving(checkpoint, [module.first])
+    options = tf.train.CheckpointOptions(enable_async=True)
+    checkpoint.write(str(tmp_path / "a"), options=options)
+    module.second = tf.Variable(2.0)
+    assert compat.is_copied_for_saving(checkpoint, [module.first])
+    assert not compat.is_copied_for_saving(checkpoint, [module.first, module.second])
+    checkpoint.sync()
+
+
+def test_create_slots():
+    variable = tf.Variable([1.0])
+    optimizer = tf.compat.v1.train.MomentumOptimizer(0.1, 0.9)
+    compat.create_slots(optimizer, (one for one in [variable]))
+    slot = optimizer.get_slot(variable, "momentum")
+    assert slot.numpy() == [0.0]
+    optimizer.apply_gradients([(tf.constant([2.0]), variable)])
+    assert optimizer.get_slot(variable, "momentum") is slot

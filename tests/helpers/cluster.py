@@ -1,0 +1,99 @@
+"""Real processes of a cluster on this machine: workers, or a chief with workers and servers."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from places import HELPERS, PROGRAMS
+
+WORKERS = [("worker", 0), ("worker", 1)]
+PARAMETER_SERVERS = [("chief", 0), *WORKERS, ("ps", 0), ("ps", 1)]
+
+Task = tuple[str, int]
+
+
+class Cluster:
+    """The processes of one program, each with a task of its own."""
+
+    def __init__(self, tasks: Sequence[Task], program: str, folder: Path, *arguments: str) -> None:
+        """Chooses free ports of the loopback interface; `start` starts a task there."""
+        self._command = [sys.executable, str(PROGRAMS / program), *arguments]
+        self._folder = folder
+        with ExitStack() as stack:
+            self._addresses: dict[str, list[str]] = {}
+            for job, _ in tasks:
+                listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+                address = f"127.0.0.1:{listening.getsockname()[1]}"
+                self._addresses.setdefault(job, []).append(address)
+        self.processes: dict[Task, subprocess.Popen[str]] = {}
+        for task in tasks:
+            self.start(task)
+
+    def start(self, task: Task) -> None:
+        """Starts the process of a task, again if there was one."""
+        job, index = task
+        config = {"cluster": self._addresses, "task": {"type": job, "index": index}}
+        environment = {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "",
+            "TF_CONFIG": json.dumps(config),
+            "PYTHONPATH": HELPERS,
+        }
+        with self.log(task).open("a") as log:
+            self.processes[task] = subprocess.Popen(
+                self._command,
+                env=os.environ | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                text=True,
+            )
+
+    def log(self, task: Task) -> Path:
+        """The file of what a task prints."""
+        return self._folder / f"{task[0]}-{task[1]}.log"
+
+    def wait(self, tasks: Sequence[Task], seconds: float) -> list[int | None]:
+        """Waits until tasks have ended; returns their exit codes, None of one that goes on."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if all(self.processes[task].poll() is not None for task in tasks):
+                break
+            time.sleep(0.1)
+        return [self.processes[task].poll() for task in tasks]
+
+    def said(self, task: Task) -> list[Any]:
+        """The lines of JSON that a task has printed."""
+        lines = self.log(task).read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def logs(self) -> str:
+        """The ends of what all tasks printed."""
+        return "".join(self.log(task).read_text()[-3000:] for task in self.processes)
+
+    def stop(self) -> None:
+        """Ends all processes."""
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait()
+
+
+@contextmanager
+def running(
+    tasks: Sequence[Task], program: str, folder: Path, *arguments: str
+) -> Iterator[Cluster]:
+    """A context with a cluster that is stopped at its end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cluster = Cluster(tasks, program, folder, *arguments)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()

@@ -1,0 +1,307 @@
+"""The holder of averages: which variable has which average, and all that happens to both.
+
+Every face stands on it: the drop-in for TensorFlow's class, the optimizer of TensorFlow 1, and the
+optimizers of both Kerases. It alone owns averages, and finds each by its variable. It keeps the
+variables alive. One holder may serve several graphs of TensorFlow 1: what it does there concerns
+the averages of the default graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tf_mavg._averages.creation import create_average
+from tf_mavg._averages.entry import Entry, assign_all
+from tf_mavg._averages.exchange import Exchange, check_can_save
+from tf_mavg._averages.late import LateStarts
+from tf_mavg._averages.placement import average_dtype
+from tf_mavg._averages.replicas import Pair, average_beside, pairs_at_hand
+from tf_mavg._averages.swap import SwapState
+from tf_mavg._averages.tracking import TrackedAverages
+from tf_mavg._averages.updates import Updates
+from tf_mavg._compat.distribute import name_of
+from tf_mavg._compat.tensorflow import (
+    next_restore,
+    was_restored,
+)
+from tf_mavg._ops.variables import shards, tensorflow_variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+class Averages:
+    """Averages of variables.
+
+    Attributes:
+      name: The last part of the averages' names.
+      state: Whether they have changed places with their variables.
+      tracked: What checkpoints see of them.
+      update: Updates averages; see `Updates.__call__`.
+      late: Those that are still to start.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        average_dtype: str | None = "same",
+        *,
+        way_out: str = "while averages and variables are swapped; swap back first.",
+    ) -> None:
+        """Makes a holder without averages.
+
+        Args:
+          name: The last part of the averages' names.
+          average_dtype: "same" for averages of their variables' dtypes, else float32 for those of
+            half precision.
+          way_out: The end of every refusal while swapped.
+        """
+        self.name = name
+        self.average_dtype = average_dtype
+        self.state = SwapState(way_out)
+        self._entries: dict[int, Entry] = {}  # By the variable's id, in the order of making.
+        self._entries_of: dict[tf.Graph | None, list[Entry]] = {}  # Made by `entries` when asked.
+        self.update = Updates(self)
+        self._exchange = Exchange(self)
+        self.late = LateStarts()
+        self._later_since = 0  # The number of the last restore before some were to start later.
+        self.tracked = TrackedAverages(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Averages:
+        """A holder of its own, for the copies of the variables."""
+        copied = memo[id(self)] = Averages(self.name, self.average_dtype)
+        copied.state = copy.deepcopy(self.state, memo)
+        copied.tracked.offers_slots = self.tracked.offers_slots
+        for entry in self._entries.values():
+            parts = copy.deepcopy((entry.variable, entry.average, entry.pairs, entry.shown), memo)
+            added = copied._add(*parts[:3], entry.name)
+            added.shown = parts[3]
+            if self.late.among([entry]):
+                copied.late.add(added)
+        copied._exchange.take_over(self._exchange, memo)
+        return copied
+
+    def average(self, variable: Any) -> Any:
+        """The average of a variable, which may be a Keras 3 one; None if it has none."""
+        entry = self.entry_of(variable)
+        if entry is None:
+            return None
+        return entry.average if entry.shown is None else entry.shown
+
+    def entry_of(self, variable: Any) -> Entry | None:
+        """The entry of a variable, which may be a Keras 3 one; None if it has none."""
+        return self._entries.get(id(tensorflow_variable(variable)))
+
+    def entries(self) -> list[Entry]:
+        """The variables and averages of the default graph, in the order of making."""
+        graph = _graph_at_hand()
+        if graph not in self._entries_of:
+            chosen = [entry for entry in self._entries.values() if entry.graph is graph]
+            self._entries_of = {graph: chosen}  # Of one graph: it does not keep others alive.
+        return self._entries_of[graph]
+
+    def create(self, variables: Iterable[Any], names: Sequence[str] | None = None) -> list[Entry]:
+        """Makes the averages that do not exist yet, each at the value of its variable.
+
+        Args:
+          variables: Variables, each of one device; a partitioned one stands for its shards.
+          names: What to call them in checkpoints that do not track them, if not by their names.
+
+        Returns:
+          The entries of all of them, in their order.
+        """
+        elements = shards(variables)
+        called = [name_of(variable) for variable in elements] if names is None else names
+        missing = [
+            (variable, name)
+            for variable, name in zip(elements, called, strict=True)
+            if id(variable) not in self._entries
+        ]
+        # No device scope of the caller's: an average lies where its variable does, and init_scope
+        # would bring the scope back within colocation.
+        if missing:
+            with tf.compat.v1.device(None), tf.init_scope():
+                for variable, name in missing:
+                    self._create(variable, name)
+        return [self._entries[id(variable)] for variable in elements]
+
+    def _create(self, variable: tf.Variable, name: str) -> None:
+        if id(variable) in self._entries:  # Named twice in one list.
+            return
+        dtype = average_dtype(variable, self.average_dtype)
+        made = average_beside(
+            variable, self.name, lambda component: create_average(component, self.name, dtype)
+        )
+        entry = self._add(variable, *made, name)
+        if tf.executing_eagerly() and not entry.is_initialized():
+            self.late.add(entry)
+        for _, component in entry.pairs:
+            self.state.add_device(component.device)
+        # In eager mode nobody asks, and the collection would keep the variable alive for good.
+        if not tf.compat.v1.executing_eagerly_outside_functions():
+            collection = tf.compat.v1.GraphKeys.MOVING_AVERAGE_VARIABLES
+            tf.compat.v1.add_to_collection(collection, variable)
+
+    def guard(self, what: str, variables: Iterable[Any] = ()) -> list[tf.Operation]:
+        """Refuses to go on while swapped: see `SwapState.guard`; asked beside the variables."""
+        entries = [self._entries[id(v)] for v in shards(variables) if id(v) in self._entries]
+        pairs = pairs_at_hand(entries)
+        return self.state.guard(what, pairs[0][1].device if pairs else None)
+
+    def restart(self, variables: Iterable[Any] | None = None) -> tf.Operation | None:
+        """Gives each average the value that its variable has now.
+
+        Args:
+          variables: Variables with averages; by default all of the default graph.
+
+        Returns:
+          The operation that does it; None when executing eagerly.
+        """
+        with tf.control_dependencies(self.state.guard("Averages cannot be restarted")):
+            return self.start(self._chosen(variables))
+
+    def start(self, entries: Sequence[Entry]) -> tf.Operation | None:
+        """Gives averages the values that their variables have now."""
+        self.late.discard(entries)
+        return assign_all(pairs_at_hand(list(entries)))
+
+    def start_later(self, entries: Sequence[Entry]) -> None:
+        """Starts averages before they are next used, at the values that their variables have then.
+
+        What runs a function that was traced before does not know of it.
+        """
+        self.late.discard(entries)
+        self._later_since = next_restore()
+        for entry in entries:
+            self.late.add(entry)
+
+    def start_late(self) -> None:
+        """Starts the averages that are to start later, if their variables have values by now."""
+        if not self.late:
+            return
+        by_name = [e for e in self.late if self.tracked.was_restored_by_name(e, self._later_since)]
+        self.late.discard(by_name)
+        self.late.start()
+
+    def set_values(self, values: dict[Entry, Any]) -> None:
+        """Gives averages values of arrays or tensors."""
+        self.late.discard(values)
+        for entry, value in values.items():
+            entry.average.assign(tf.cast(value, entry.average.dtype))
+
+    def overwrite(self, variables: Iterable[Any] | None = None) -> tf.Operation | None:
+        """Gives each variable the value of its average, for good; arguments as of `restart`."""
+        with tf.control_dependencies(self.state.guard("Variables cannot be overwritten")):
+            chosen = pairs_at_hand(self._chosen(variables))
+            return assign_all([(component, average) for average, component in chosen])
+
+    def swap(self) -> tf.Operation | None:
+        """Exchanges the values of all variables and their averages.
+
+        Returns:
+          The operation that swaps; None when executing eagerly.
+
+        Raises:
+          RuntimeError: If there are no averages.
+          TypeError: In a graph, if an average has another dtype than its variable.
+        """
+        self.start_late()
+        if not tf.executing_eagerly():
+            return self._exchange()
+        self.state.swap(self._exchange)
+        return None
+
+    def swapped(
+        self, session: tf.compat.v1.Session | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """A context in which the variables hold the averages; it always swaps back.
+
+        Args:
+          session: In a graph, the Session to run in; by default the default Session.
+
+        Raises:
+          RuntimeError: If there are no averages, the graph is finalized, or a function is being
+            traced; on entry, if already swapped, or if there is no Session to run in.
+        """
+        self.start_late()
+        if tf.executing_eagerly():
+            return self.state.swapped_by(self._exchange)
+        if tf.inside_function():
+            message = "swapped() must be entered in eager mode, not while a function is traced."
+            raise RuntimeError(message)
+        return self._exchange.in_session(self._exchange.op(), session)
+
+    @contextlib.contextmanager
+    def swapped_for_saving(self, session: tf.compat.v1.Session | None = None) -> Iterator[None]:
+        """As `swapped`, but checkpoints may be saved: with averages in the place of variables.
+
+        Raises:
+          TypeError: If an average has another dtype than its variable, which it cannot hold then.
+        """
+        check_can_save(self.entries())
+        with self.swapped(session), self.state.saving():
+            yield
+
+    def _add(self, variable: Any, average: Any, pairs: list[Pair], name: str) -> Entry:
+        entry = self._entries[id(variable)] = Entry(variable, average, pairs, name)
+        self._entries_of.clear()
+        self.tracked.add(entry)
+        return entry
+
+    def forget(self, since: int) -> None:
+        """Takes back averages: all but the first `since` that were made.
+
+        Their variables must not have been averaged yet.
+        """
+        self._drop(list(self._entries)[since:])
+
+    def keep(self, variables: Iterable[Any]) -> None:
+        """Takes back the averages of all other variables, which a restore has made."""
+        kept = {id(variable) for variable in shards(variables)}
+        self._drop([key for key in self._entries if key not in kept])
+
+    def was_restored(self, entry: Entry) -> bool:
+        """Whether a checkpoint has ever given an average its value."""
+        return was_restored(entry.average, 0) or self.tracked.was_restored_by_name(entry, 0)
+
+    def _drop(self, keys: Iterable[int]) -> None:
+        for key in keys:
+            entry = self._entries.pop(key)
+            self.tracked.remove(entry)
+            self.late.discard([entry])
+        self._entries_of.clear()
+        self.update.forget_bindings()
+
+    @property
+    def count(self) -> int:
+        """How many averages there are, in all graphs."""
+        return len(self._entries)
+
+    def _chosen(self, variables: Iterable[Any] | None) -> list[Entry]:
+        if variables is None:
+            chosen = self.entries()
+        else:
+            elements = shards(variables)
+            chosen = [self._entries[id(v)] for v in elements if id(v) in self._entries]
+            without = [name_of(v) for v in elements if id(v) not in self._entries]
+            if without:
+                message = (
+                    f"Each variable must have an average. Received: {without[0]!r}, which has none;"
+                    " make it with create_averages()."
+                )
+                raise ValueError(message)
+        return chosen
+
+
+def _graph_at_hand() -> tf.Graph | None:
+    """The default graph, outside of functions; None in eager mode."""
+    if tf.compat.v1.executing_eagerly_outside_functions():
+        return None
+    graph = tf.compat.v1.get_default_graph()
+    while getattr(graph, "outer_graph", None) is not None:
+        graph = graph.outer_graph
+    return graph

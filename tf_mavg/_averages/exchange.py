@@ -1,0 +1,131 @@
+"""How the averages of one holder change places with their variables."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tf_mavg import ops
+from tf_mavg._averages.placement import RoundedSwap
+from tf_mavg._averages.replicas import check_all_workers_swap, check_can_swap, two_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tf_mavg._averages.averages import Averages
+    from tf_mavg._averages.entry import Entry
+
+
+class Exchange:
+    """The exchange, eagerly or as an op; it notes nothing: see swap.py."""
+
+    def __init__(self, averages: Averages) -> None:
+        """Exchanges the averages of a holder."""
+        self._averages = averages
+        self._rounded = RoundedSwap()
+        # The entries that were divided last, into those of one dtype, which are bound, and others.
+        self._divided_for: list[Entry] | None = None
+        self._alike: ops.Binding | None = None
+        self._unlike: list[tuple[Any, tf.Variable]] = []
+        self._ops: dict[tuple[tf.Graph, int], tf.Operation] = {}
+
+    def __call__(self) -> tf.Operation | None:
+        """Exchanges all, or none if it fails.
+
+        Returns:
+          The operation that exchanges; None when executing eagerly.
+
+        Raises:
+          RuntimeError: If there are no averages.
+          TypeError: In a graph, if an average has another dtype than its variable.
+        """
+        entries = self._averages.entries()
+        if not entries:
+            message = (
+                "There are no averages yet: apply() must be called before averages can change "
+                "places with variables, or create_averages(variables)."
+            )
+            raise RuntimeError(message)
+        check_can_swap(entries)
+        if not tf.executing_eagerly():
+            pairs = [pair for entry in entries for pair in entry.pairs]
+            return ops.swap_variables(*two_lists(pairs))
+        if not self._averages.state.is_swapped:
+            check_all_workers_swap(entries)
+        if self._divided_for is not entries:
+            self._divided_for = entries
+            alike = [pair for entry in entries if entry.is_alike for pair in entry.pairs]
+            self._alike = ops.Binding(*two_lists(alike)) if alike else None
+            self._unlike = [pair for e in entries if not e.is_alike for pair in e.pairs]
+        self._exchange_alike()
+        if self._averages.state.is_swapped:
+            self._rounded.swap_back()
+            return None
+        try:
+            self._rounded.swap(self._unlike)
+        except BaseException:
+            self._exchange_alike()
+            raise
+        return None
+
+    def take_over(self, other: Exchange, memo: dict[int, Any]) -> None:
+        """Holds what another one holds while swapped, for copies of its variables."""
+        self._rounded = copy.deepcopy(other._rounded, memo)
+
+    def _exchange_alike(self) -> None:
+        if self._alike is not None:
+            self._alike.swap_variables()
+
+    def op(self) -> tf.Operation:
+        """The operation in the default graph, made once for as many averages as there are."""
+        graph = tf.compat.v1.get_default_graph()
+        key = (graph, len(self._averages.entries()))
+        if key not in self._ops:
+            if graph.finalized:
+                message = (
+                    "swapped() must be called before the graph is finalized, since it makes the "
+                    "swap op: call it once, and enter the context that it returns when needed."
+                )
+                raise RuntimeError(message)
+            self._ops[key] = self()
+        return self._ops[key]
+
+    @contextlib.contextmanager
+    def in_session(
+        self, operation: tf.Operation, session: tf.compat.v1.Session | None
+    ) -> Iterator[None]:
+        """A context in which averages and variables have changed places in a Session.
+
+        Raises:
+          RuntimeError: If there is no Session to run in.
+        """
+        session = session or tf.compat.v1.get_default_session()
+        if session is None:
+            message = "swapped() needs a Session in graph mode: pass it or enter `with session:`."
+            raise RuntimeError(message)
+        with self._averages.state.swapped_by(lambda: _run_without_hooks(session, operation)):
+            yield
+
+
+def check_can_save(entries: Sequence[Entry]) -> None:
+    """Raises TypeError if an average has another dtype than its variable, in whose place it is."""
+    for entry in entries:
+        if not entry.is_alike:
+            message = (
+                "An average must have the dtype of its weight to be saved in its place. Received: "
+                f"{entry.average.name!r} of {entry.average.dtype.name} for "
+                f"{entry.variable.dtype.name}; make the averages with "
+                'average_dtype="same".'
+            )
+            raise TypeError(message)
+
+
+def _run_without_hooks(session: Any, operation: tf.Operation) -> None:
+    """Runs in a Session; in a MonitoredSession past its hooks, one of which may save just then."""
+    if hasattr(session, "run_step_fn"):
+        session.run_step_fn(lambda step_context: step_context.session.run(operation))
+    else:
+        session.run(operation)

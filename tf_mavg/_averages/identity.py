@@ -1,0 +1,60 @@
+"""Averages in object checkpoints: each is found by its variable, never by a position.
+
+An average is a slot variable of what holds it, as the momentum of a variable is one of its
+optimizer: TensorFlow keys it by the variable's own place in the checkpoint, restores it whatever
+else has changed, and asks for it when the variable is made later. Where the variable is not part of
+the checkpoint, the key is made of the variable's name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import tensorflow as tf
+
+SLOT: Final = "average"  # The name of the slot.
+
+
+def key_of(name: str) -> str:
+    """The name of a variable as the key of its average."""
+    return f"average_of_{name.partition(':')[0]}"
+
+
+class NamedAverage(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
+    """What a checkpoint tracks of averages that it does not reach as slot variables, by one name.
+
+    Attributes:
+      averages: The average of each variable of that name, by the variable's id.
+    """
+
+    def __init__(self, name: str, slots: set[int]) -> None:
+        """Tracks nothing yet.
+
+        Args:
+          name: The name that the variables have.
+          slots: The ids of the variables whose slot TensorFlow has seen, as it sees them.
+        """
+        self._name = name
+        self._slots = slots
+        self.averages: dict[int, tf.Variable] = {}
+
+    def _gather_saveables_for_checkpoint(self) -> dict[str, Any]:
+        # Not by _serialize_to_tensors: this way a checkpoint without the value is one, too.
+        if self._slots.issuperset(self.averages):
+            return {}
+        if len(self.averages) > 1:
+            message = (
+                f"Averages of variables that a checkpoint does not track are saved by name. "
+                f"Received: {len(self.averages)} variables called {self._name!r}; track the "
+                "variables, as in tf.train.Checkpoint(model=model, averages=ema)."
+            )
+            raise ValueError(message)
+        (average,) = self.averages.values()
+        return average._gather_saveables_for_checkpoint()  # type: ignore[no-any-return]  # noqa: SLF001
+
+    def _copy_trackable_to_cpu(self, object_map: Any) -> None:
+        """Copies for an asynchronous save."""
+        copied = object_map.setdefault(self, NamedAverage(self._name, self._slots))
+        for key, average in self.averages.items():
+            average._copy_trackable_to_cpu(object_map)  # noqa: SLF001
+            copied.averages[key] = object_map[average]

@@ -1,0 +1,113 @@
+"""From a variable to its components, and to those that the code at hand is to touch.
+
+Under tf.distribute a variable is made of plain variables of one device each: one a replica, or one
+a shard. Its average is made of averages of these, each beside its own, so an update crosses no
+device and needs no communication. Averaging is linear: the average of an aggregate of components is
+the aggregate of their averages.
+
+In replica context a replica touches its own component, and a variable that has but one is the first
+replica's. In cross-replica context, and outside of any scope, all components are touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import tensorflow as tf
+
+from tf_mavg._compat.distribute import (
+    all_reduce_of_ones,
+    around_components,
+    components_of,
+    has_a_component_a_replica,
+    has_several_workers,
+    name_of,
+    replica_at_hand,
+    steps_are_under_way,
+    strategy_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tf_mavg._averages.entry import Entry
+
+Pair = tuple[Any, tf.Variable]  # A component of an average, and that of its variable.
+
+
+def average_beside(
+    variable: Any, name: str, make: Callable[[tf.Variable], Any]
+) -> tuple[Any, list[Pair]]:
+    """Makes the average of a variable, component by component.
+
+    Args:
+      variable: The variable.
+      name: The last part of the average's name.
+      make: Makes the average of a component, past any strategy's creators: they might place,
+        partition or broadcast it, and wait for other workers.
+
+    Returns:
+      The average, of the variable's own kind, and the pairs of components.
+    """
+    pairs = [(make(component), component) for component in components_of(variable)]
+    if len(pairs) == 1 and pairs[0][1] is variable:
+        return pairs[0][0], pairs
+    averages = [average for average, _ in pairs]
+    return around_components(variable, averages, f"{name_of(variable)}/{name}"), pairs
+
+
+def two_lists(pairs: Sequence[Pair]) -> tuple[list[Any], list[tf.Variable]]:
+    """The components of averages, and those of their variables."""
+    return [average for average, _ in pairs], [variable for _, variable in pairs]
+
+
+def pairs_at_hand(entries: list[Entry]) -> list[Pair]:
+    """The components, of averages and their variables, that the code at hand is to touch."""
+    replica = replica_at_hand()
+    if replica is None:
+        return [pair for entry in entries for pair in entry.pairs]
+    strategy = tf.distribute.get_strategy()
+    chosen: list[Pair] = []
+    for entry in entries:
+        own = has_a_component_a_replica(entry.variable) and strategy_of(entry.variable) is strategy
+        if own:
+            chosen.append(entry.pairs[replica])
+        elif replica == 0:
+            chosen.extend(entry.pairs)
+    return chosen
+
+
+# How long a worker waits for the others to swap as well.
+_SECONDS_TO_AGREE: Final = 5
+
+
+def check_all_workers_swap(entries: list[Entry]) -> None:
+    """Raises RuntimeError unless all workers are about to swap."""
+    strategies = {id(s): s for s in (strategy_of(entry.variable) for entry in entries)}
+    try:
+        for strategy in filter(has_several_workers, strategies.values()):
+            all_reduce_of_ones(strategy, _SECONDS_TO_AGREE)
+    except tf.errors.OpError as error:
+        message = (
+            "All workers must swap averages and variables at the same point of the program. "
+            "Received: a swap of this worker while another one does something else; restart them, "
+            "since their communication has failed."
+        )
+        raise RuntimeError(message) from error
+
+
+def check_can_swap(entries: list[Entry]) -> None:
+    """Raises RuntimeError where a swap would be one of some components, or meet a step."""
+    if replica_at_hand() is not None:
+        message = (
+            "Averages and variables change places on all replicas at once. Received: a swap in "
+            "replica context; make it outside of strategy.run()."
+        )
+        raise RuntimeError(message)
+    for entry in entries:
+        if steps_are_under_way(strategy_of(entry.pairs[0][1])):
+            message = (
+                "Averages and variables cannot change places while workers train. Received: a swap "
+                "before all scheduled steps are done; call the coordinator's join() first."
+            )
+            raise RuntimeError(message)

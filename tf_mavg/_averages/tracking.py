@@ -1,0 +1,102 @@
+"""What TensorFlow's checkpoints see of a holder of averages; see identity.py for the keys.
+
+TensorFlow goes over the objects of a checkpoint in passes. When it saves, it asks for children,
+then for slots, then for the values of what it found; when it restores, it asks for children one by
+one. What it has seen of the slots in a pass decides which averages need a key made of a name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tf_mavg._averages.identity import SLOT, NamedAverage, key_of
+from tf_mavg._compat.tensorflow import was_restored
+from tf_mavg._ops.variables import tensorflow_variable
+
+if TYPE_CHECKING:
+    from tf_mavg._averages.averages import Averages
+    from tf_mavg._averages.entry import Entry
+
+
+class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
+    """A holder's averages as an object of checkpoints: slot variables, names, and the mark.
+
+    Attributes:
+      offers_slots: Whether checkpoints find the averages here; else an owner of the holder offers
+        them, an optimizer with slots of its own.
+    """
+
+    def __init__(self, averages: Averages) -> None:
+        """Tracks the averages of a holder."""
+        self.offers_slots = True
+        self._averages = averages
+        self._named: dict[str, NamedAverage] = {}
+        # The variables, by id, whose slots TensorFlow has seen in the pass that it makes now.
+        self._slots: set[int] = set()
+        self._exports = False  # Whether the last pass was for a SavedModel.
+
+    def add(self, entry: Entry) -> None:
+        """Tracks an average that was made; a checkpoint restored before may hold its value."""
+        key = key_of(entry.name)
+        named = self._named.setdefault(key, NamedAverage(entry.name, self._slots))
+        named.averages[id(entry.variable)] = entry.average
+        self._handle_deferred_dependencies(key, named)
+
+    def remove(self, entry: Entry) -> None:
+        """Tracks an average no longer."""
+        del self._named[key_of(entry.name)].averages[id(entry.variable)]
+
+    def was_restored_by_name(self, entry: Entry, since: int) -> bool:
+        """Whether a restore after number `since` has found an average by its variable's name."""
+        return was_restored(self._named[key_of(entry.name)], since)
+
+    def get_slot_names(self) -> list[str]:
+        """The name under which checkpoints hold averages."""
+        return self.names_of_slots() if self.offers_slots else []
+
+    def names_of_slots(self) -> list[str]:
+        """Begins a pass of TensorFlow over the slots: `get_slot_names` of this or of its owner."""
+        self._slots.clear()
+        # What loads a SavedModel again takes no slots of an object that is no optimizer of Keras.
+        return [] if self._exports else [SLOT]
+
+    def get_slot(self, variable: Any, name: str) -> Any:
+        """The average of a variable as a slot variable; None if it has none."""
+        entry = self._averages.entry_of(variable) if name == SLOT else None
+        if entry is None:
+            return None
+        self._averages.start_late()
+        self._slots.add(id(entry.variable))
+        return entry.average
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        """What a checkpoint or SavedModel tracks beside the slots.
+
+        Raises:
+          RuntimeError: If a checkpoint would hold values in the wrong places.
+        """
+        children = super()._trackable_children(save_type, **kwargs)
+        state = self._averages.state
+        self._exports = save_type != "checkpoint"
+        if self._exports:
+            entries = enumerate(self._averages.entries())
+            return {**children, **state.flags(), **{f"average_{i}": e.average for i, e in entries}}
+        state.check_can_save()
+        return {**children, **self._named, "swap_state": state}
+
+    def _lookup_dependency(self, *args: Any, **kwargs: Any) -> Any:
+        self._slots.clear()  # A restore begins, for which TensorFlow looks at none.
+        return super()._lookup_dependency(*args, **kwargs)
+
+    def _create_or_restore_slot_variable(
+        self, slot_variable_position: Any, slot_name: str, variable: Any, **_: Any
+    ) -> None:
+        """Restores an average, and makes it if it does not exist yet."""
+        if slot_name != SLOT:
+            return
+        self._averages.state.check_late_restore(slot_variable_position.restore_uid, variable)
+        (entry,) = self._averages.create([tensorflow_variable(variable)])
+        self._averages.late.discard([entry])
+        slot_variable_position.restore(entry.average)

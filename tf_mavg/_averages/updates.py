@@ -1,0 +1,121 @@
+"""How the averages of one holder are updated: through a binding, wherever one can be used.
+
+A binding hands the runtime one handle a device, however many variables there are. Functions that
+XLA compiles must see the variables instead, SavedModels must hold them, and a graph of TensorFlow 1
+binds them by name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import tensorflow as tf
+
+from tf_mavg import _native, ops
+from tf_mavg._averages.replicas import pairs_at_hand, two_lists
+from tf_mavg._compat.distribute import replica_at_hand
+from tf_mavg._compat.tensorflow import compiles_with_xla, is_exporting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tf_mavg._averages.averages import Averages
+
+    Variables = list[Any] | tuple[Any, ...]
+
+# Lists of variables whose bindings are kept for the next step. A program that averages parts of a
+# model by turns has a few; one that makes a new list of other variables each time gains nothing.
+_BINDINGS_KEPT: Final = 8
+
+
+class _Bound(NamedTuple):
+    """The binding of what a replica touches of some variables; None if that is nothing."""
+
+    variables: list[Any]
+    replica: tuple[Any, int] | None
+    binding: ops.Binding | None
+
+    def apply(self, decay: Any) -> None:
+        """Updates."""
+        if self.binding is not None:
+            self.binding.apply_moving_average(decay)
+
+
+class Updates:
+    """The updates of a holder's averages."""
+
+    def __init__(self, averages: Averages) -> None:
+        """Binds nothing yet."""
+        self._averages = averages
+        self._bindings: list[_Bound] = []  # The last made is the last.
+
+    def forget_bindings(self) -> None:
+        """Looks variables up anew: averages have been taken back."""
+        self._bindings = []
+
+    def __call__(
+        self,
+        variables: Variables,
+        decay: Any,
+        name: str,
+        check: Callable[[Variables], Any] | None = None,
+    ) -> tf.Operation | None:
+        """Moves the averages of variables towards them, in one op a device and dtype.
+
+        Args:
+          variables: Variables of any kind.
+          decay: As of `ops.apply_moving_average`.
+          name: Name of the returned operation.
+          check: In eager mode, called with `variables` where they were not checked before.
+
+        Returns:
+          The operation that updates; None when executing eagerly.
+        """
+        self._averages.start_late()
+        if tf.executing_eagerly():
+            self._bound(variables, check).apply(decay)
+            return None
+        entries = self._averages.create(variables)
+        if _can_bind() and not self._averages.late.among(entries):
+            with tf.init_scope():
+                bound = self._bound(variables)
+            with tf.name_scope(name):
+                bound.apply(decay)
+            return tf.group()
+        self._averages.late.start_in_function(entries)
+        pairs = pairs_at_hand(entries)
+        if not pairs:
+            return tf.group()
+        return ops.apply_moving_average(*two_lists(pairs), decay, name)
+
+    def _bound(
+        self, variables: Variables, check: Callable[[Variables], Any] | None = None
+    ) -> _Bound:
+        """What is bound to just these variables; a step is cheap because it finds it here."""
+        replica = _replica()
+        for bound in self._bindings[::-1]:
+            if bound.replica == replica and _native.same_objects(bound.variables, variables):
+                return bound
+        if check is not None:
+            check(variables)
+        pairs = pairs_at_hand(self._averages.create(variables))
+        binding = ops.Binding(*two_lists(pairs)) if pairs else None
+        made = _Bound(list(variables), replica, binding)
+        self._bindings = [*self._bindings, made][-_BINDINGS_KEPT:]
+        return made
+
+
+def _replica() -> tuple[Any, int] | None:
+    """The strategy and replica whose code runs; None outside of replica context."""
+    replica = replica_at_hand()
+    return None if replica is None else (tf.distribute.get_strategy(), replica)
+
+
+def _can_bind() -> bool:
+    """Whether the function that is being traced, if one is, can hold a binding."""
+    return (
+        tf.compat.v1.executing_eagerly_outside_functions()
+        and tf.inside_function()
+        and not compiles_with_xla()
+        and not is_exporting()
+    )

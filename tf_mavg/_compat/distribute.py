@@ -1,0 +1,110 @@
+"""Private names of tf.distribute, one function a trick; tests/compat probes each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.distribute import ps_values, values, values_util
+from tensorflow.python.distribute.sharded_variable import ShardedVariable
+
+
+def is_sharded(variable: object) -> bool:
+    """Whether a variable is one whole whose shards are variables of their own."""
+    return isinstance(variable, ShardedVariable)
+
+
+def components_of(variable: Any) -> list[tf.Variable]:
+    """The plain variables, each of one device, that a variable is made of in this process."""
+    if isinstance(variable, ShardedVariable):
+        return [one for shard in variable.variables for one in components_of(shard)]
+    if isinstance(variable, values.DistributedVariable):
+        return list(variable.values)
+    while isinstance(variable, ps_values.AggregatingVariable | ps_values.CachingVariable):
+        variable = variable.get()
+    return [variable]
+
+
+def around_components(variable: Any, components: list[tf.Variable], name: str) -> Any:
+    """A variable of the same kind as another one, made of given components.
+
+    Args:
+      variable: The variable whose kind it has.
+      components: As many as `components_of(variable)`, in their order.
+      name: The name, where the kind has one of its own.
+    """
+    if isinstance(variable, ShardedVariable):
+        rest = list(components)
+        shards = []
+        for shard in variable.variables:
+            count = len(components_of(shard))
+            shards.append(around_components(shard, rest[:count], name))
+            rest = rest[count:]
+        return ShardedVariable(shards, name=name)
+    if isinstance(variable, values.DistributedVariable):
+        return type(variable)(strategy_of(variable), components, variable.aggregation)
+    if isinstance(variable, ps_values.AggregatingVariable):
+        return type(variable)(strategy_of(variable), components[0], variable.aggregation)
+    return components[0]
+
+
+def name_of(variable: Any) -> str:
+    """The name that a variable was given; all sharded ones call themselves ShardedVariable."""
+    if isinstance(variable, ShardedVariable):
+        return variable.variables[0].name.rpartition("/part_")[0]  # type: ignore[no-any-return]
+    return variable.name  # type: ignore[no-any-return]
+
+
+def strategy_of(variable: Any) -> Any:
+    """The strategy in whose scope a variable was made; None if it was in none."""
+    return getattr(variable, "_distribute_strategy", None)
+
+
+def has_a_component_a_replica(variable: Any) -> bool:
+    """Whether each replica of a variable's strategy has a component of its own."""
+    return isinstance(variable, values.DistributedVariable)
+
+
+def replica_at_hand() -> int | None:
+    """The index, in this process, of the replica whose code runs; None in cross-replica context.
+
+    Outside of any scope TensorFlow has a replica context too, of the default strategy.
+    """
+    if not tf.distribute.has_strategy() or tf.distribute.in_cross_replica_context():
+        return None
+    return values_util.get_current_replica_id_as_int()  # type: ignore[no-any-return]
+
+
+def has_several_workers(strategy: Any) -> bool:
+    """Whether a strategy's replicas are in several processes, which run the same program."""
+    return bool(getattr(getattr(strategy, "extended", None), "_in_multi_worker_mode", bool)())
+
+
+def all_reduce_of_ones(strategy: Any, seconds: int) -> int:
+    """Adds up a one of each replica of all workers.
+
+    Its dtype and shape are unlike those of gradients, so a worker that is at another communication
+    instead fails at once, as this one does.
+
+    Args:
+      strategy: A strategy with several workers.
+      seconds: How long to wait for the others.
+
+    Raises:
+      tf.errors.OpError: If another worker does something else, or nothing in that time.
+    """
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=seconds)
+
+    def add_up() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        ones = tf.ones([1, 1, 1, 1, 1, 1, 1], tf.int64)
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, ones, options)
+
+    total = strategy.run(add_up)
+    return int(tf.reshape(strategy.experimental_local_results(total)[0], []))
+
+
+def steps_are_under_way(strategy: Any) -> bool:
+    """Whether workers may be running steps that a coordinator has scheduled."""
+    coordinator = getattr(strategy, "_cluster_coordinator", None)
+    return coordinator is not None and not coordinator.done()

@@ -1,0 +1,136 @@
+"""Averages in the files of a Keras: each is found by the path of its weight.
+
+A file numbers the averages, as Keras numbers an optimizer's variables, and says in one entry more
+which weights they belong to. Keras itself numbers layers through a process: the first layer of a
+model may be "dense" in a file and "dense_3" now. Paths that differ by such numbers alone are
+matched by order, which is how Keras loads the weights; where that leaves a choice, nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The entry that tells whose averages a file has: JSON as bytes, since a file holds arrays.
+_DESCRIPTION: Final = "averages_of"
+
+# What Keras puts behind names that occur again.
+_NUMBER: Final = r"_\d+(?=/|$)"
+
+
+@dataclass(frozen=True)
+class SavedAverages:
+    """The averages of a file.
+
+    Attributes:
+      built: The paths of all weights that the optimizer was built with, in order.
+      values: Averages by the position of their weight in `built`.
+      in_place: Whether the weights of the file are the averages, and `values` the weights.
+    """
+
+    built: list[str]
+    values: dict[int, Any]
+    in_place: bool
+
+
+def write_averages(store: Any, saved: SavedAverages) -> None:
+    """Writes averages beside an optimizer's own variables."""
+    for i, value in enumerate(saved.values.values()):
+        store[f"average_{i}"] = value
+    description = {"built": saved.built, "averages": [*saved.values], "in_place": saved.in_place}
+    store[_DESCRIPTION] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+
+
+def read_averages(store: Any) -> SavedAverages | None:
+    """The averages of a file; None if it has none."""
+    if _DESCRIPTION not in store.keys():  # noqa: SIM118 - no dict.
+        return None
+    description = json.loads(bytes(np.asarray(store[_DESCRIPTION]).tobytes()))
+    values = {at: store[f"average_{i}"] for i, at in enumerate(description["averages"])}
+    return SavedAverages(description["built"], values, description["in_place"])
+
+
+def without_averages(store: Any) -> dict[str, Any]:
+    """What the wrapped optimizer has written."""
+    own = [
+        key
+        for key in store.keys()  # noqa: SIM118 - no dict.
+        if key != _DESCRIPTION and not key.startswith("average_")
+    ]
+    return {key: store[key] for key in own}
+
+
+def match_paths(saved: Sequence[str], now: Sequence[str]) -> dict[int, int]:
+    """Which weight of a file is which weight now.
+
+    Args:
+      saved: Paths in the file.
+      now: Paths now.
+
+    Returns:
+      For positions in `now` those in `saved`; without weights that the file does not have.
+
+    Raises:
+      ValueError: If paths differ by Keras's numbers, but not all of them: which is which, is open.
+    """
+    # A model that is loaded is built in other scopes than it was made in: with its name or without.
+    ways = [(saved, now), (_without_model(saved), now), (saved, _without_model(now))]
+    if _bases(_models(saved)) == _bases(_models(now)):
+        ways.append((_without_model(saved), _without_model(now)))
+    found = [_match_groups(*way) for way in ways]
+    matched = max((one for one in found if isinstance(one, dict)), key=len, default={})
+    refusals = [one for one in found if isinstance(one, str)]
+    if refusals and not matched:
+        raise ValueError(refusals[0])
+    return matched
+
+
+def _match_groups(saved: Sequence[str], now: Sequence[str]) -> dict[int, int] | str:
+    """Matches paths among those that differ by numbers only: in order, as Keras loads weights.
+
+    Returns:
+      What is matched, or why nothing is.
+    """
+    matched: dict[int, int] = {}
+    groups_saved, groups_now = _groups(saved), _groups(now)
+    for base, wanted in groups_now.items():
+        known = groups_saved.get(base, [])
+        if known and len(wanted) != len(known):
+            return (
+                "Weights whose paths differ by Keras's numbers alone must be as many as when the "
+                f"file was saved. Received: {saved[known[0]]!r} and its like, {len(known)} in the "
+                f"file, and {now[wanted[0]]!r} and its like, {len(wanted)} in the model; give "
+                "layers names without numbers."
+            )
+        matched |= dict(zip(wanted, known, strict=False))
+    return matched
+
+
+def _groups(paths: Sequence[str]) -> dict[str, list[int]]:
+    """Positions by path without numbers, in order."""
+    groups: dict[str, list[int]] = {}
+    for position, path in enumerate(paths):
+        groups.setdefault(re.sub(_NUMBER, "", path), []).append(position)
+    return groups
+
+
+def _models(paths: Sequence[str]) -> set[str]:
+    """The names that paths of three parts or more begin with: "model/dense/kernel"."""
+    parts = [path.split("/") for path in paths]
+    return {part[0] for part in parts} if all(len(part) > 2 for part in parts) else set()  # noqa: PLR2004
+
+
+def _bases(names: set[str]) -> set[str]:
+    return {re.sub(_NUMBER, "", name) for name in names}
+
+
+def _without_model(paths: Sequence[str]) -> Sequence[str]:
+    """Paths without the name of the model, if all may begin with one."""
+    return [p.partition("/")[2] for p in paths] if len(_models(paths)) == 1 else paths

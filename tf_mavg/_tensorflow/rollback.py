@@ -1,0 +1,58 @@
+"""A restore that fails changes nothing: variables, averages and marks are as they were."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from tf_mavg._averages.swap import SwapState
+from tf_mavg._compat.distribute import components_of
+from tf_mavg._compat.tensorflow import checkpoint_objects, forget_deferred, next_restore
+from tf_mavg._ops.variables import is_variable, tensorflow_variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tf_mavg._averages.averages import Averages
+
+
+@contextlib.contextmanager
+def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
+    """A context for restoring a checkpoint, after which all of it has happened or nothing.
+
+    It holds the variables' buffers, which an assignment replaces and does not overwrite. What is no
+    variable, such as a lookup table or a data set's iterator, is not put back.
+
+    Args:
+      root: The `tf.train.Checkpoint` that is restored.
+      holder: The averages, some of which the restore may make.
+
+    Yields:
+      A number below those of the restores within.
+    """
+    _ = root.save_counter  # It would be made by the restore.
+    objects = checkpoint_objects(root)
+    # Component by component: a read of the whole may wait for other workers.
+    held = [
+        (component, component.read_value())
+        for one in map(tensorflow_variable, objects)  # Keras 3 tracks variables of its own.
+        if is_variable(one)
+        for component in components_of(one)
+        if component.is_initialized()
+    ]
+    averages = holder.count
+    # Of all holders: a file may have the mark of another one.
+    states = [
+        (one, one.is_swapped, one.is_restored) for one in objects if isinstance(one, SwapState)
+    ]
+    since = next_restore()
+    try:
+        yield since
+    except BaseException:
+        forget_deferred(objects, since)
+        holder.forget(averages)
+        for variable, value in held:
+            variable.assign(value)
+        for state, swapped, restored in states:
+            state.put_back(swapped=swapped, restored=restored)
+        raise
