@@ -227,6 +227,17 @@ def test_one_holder_serves_the_default_graph_and_no_other(use_resource):
     ]
 
 
+def test_what_was_made_in_a_graph_serves_eager_mode_too():
+    with tf.Graph().as_default():
+        averages = tf_mavg.ExponentialMovingAverage(0.5)
+    variable = tf.Variable([1.0])
+    averages.create_averages([variable])
+    averages.average(variable).assign([10.0])
+    with averages.swapped():
+        assert variable.numpy() == [10.0]
+    assert variable.numpy() == [1.0]
+
+
 def test_swapped_in_a_finalized_graph_says_when_to_call_it():
     with tf.Graph().as_default() as graph, tf1.Session() as session:
         averages = tf_mavg.ExponentialMovingAverage(0.5)

@@ -51,10 +51,14 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         self._entry = threading.RLock()  # Held from the look at the state to the end of a swap.
         self._flags = self._no_dependency({})  # By device: a flag, and a shape for XLA.
         if tf.compat.v1.executing_eagerly_outside_functions():
-            with tf.init_scope(), tf.device("/cpu:0"):
-                self.averages_in_place = NotingVariable(
-                    initial_value=False, note=self._note_restored, name="averages_in_place"
-                )
+            self._make_mark()
+
+    def _make_mark(self) -> None:
+        """Makes what checkpoints hold; a graph of TensorFlow 1 has Savers, with marks of theirs."""
+        with tf.init_scope(), tf.device("/cpu:0"):
+            self.averages_in_place = NotingVariable(
+                initial_value=False, note=self._note_restored, name="averages_in_place"
+            )
 
     @property
     def is_swapped(self) -> bool:
@@ -85,6 +89,8 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         """
         if device in self._flags or not tf.compat.v1.executing_eagerly_outside_functions():
             return
+        if not hasattr(self, "averages_in_place"):  # This was made in a graph.
+            self._make_mark()
         with tf.init_scope(), tf.device(device):
             value = tf.constant(self.is_swapped)
             flag = make_variable(value, name="swapped")
