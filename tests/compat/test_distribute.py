@@ -130,6 +130,6 @@ def test_has_several_workers(mirrored):
 
 @pytest.mark.slow
 def test_all_reduce_of_ones_counts_replicas(tmp_path):
-    # In a process of its own: strategies of one process number their communications alike, and
-    # TensorFlow refuses a number that comes again with another dtype.
+    # A process of its own calls all_reduce_of_ones: strategies of one process number their
+    # communications alike, and TensorFlow refuses a number that comes again with another dtype.
     assert said_by("ones_of_replicas.py", tmp_path) == 2
