@@ -247,6 +247,7 @@ def test_a_file_with_averages_in_place_is_for_evaluation(face, name, tmp_path):
             assert_same_bits(value, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Lion", "Adafactor", "Lamb"])
 @pytest.mark.parametrize("kind", ["keras", "h5"])
 @pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])

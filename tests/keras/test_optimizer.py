@@ -70,6 +70,7 @@ def assert_trains_as_alone(face, name, jit_compile):
         np.testing.assert_allclose(wrapped, plain, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @jit
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_training_is_the_wrapped_optimizers(name, jit_compile):
@@ -257,6 +258,7 @@ def test_layers_built_late_and_a_custom_train_step(face, how, jit_compile):
     assert_follows(averages(optimizer, model), before, values(model.trainable_variables))
 
 
+@pytest.mark.slow
 @compiled_faces
 def test_a_loop_of_ones_own(face, jit_compile):
     weight = face.variable([4.0])

@@ -80,6 +80,7 @@ def test_an_h5_file_of_tf_keras_restores_every_bit(scaled, tmp_path):
     assert_same(values(copy.optimizer.variables), values(optimizer.variables))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaled", ["", "inside", "around"])
 def test_a_folder_of_tf_keras_restores_the_model_alone(scaled, tmp_path):
     inner = tf_keras.optimizers.Adam()

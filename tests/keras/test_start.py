@@ -47,6 +47,7 @@ def test_an_average_set_by_hand_before_training_stays(face):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_an_optimizer_that_reads_weights_when_built_in_the_traced_step(jit_compile, scaled):
