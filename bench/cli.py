@@ -65,10 +65,10 @@ def report(options: argparse.Namespace) -> None:
         text = everything(results)
         path.with_suffix(".md").write_text(f"{text}\n", encoding="utf-8")
         print(text)
-    if options.readme:
-        readme = options.readme.read_text(encoding="utf-8")
+    if options.page:
+        page = options.page.read_text(encoding="utf-8")
         section = headlines(read(options.folder / "cpu.json"))
-        options.readme.write_text(with_section(readme, section), encoding="utf-8")
+        options.page.write_text(with_section(page, section), encoding="utf-8")
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -127,7 +127,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("report", help=report.__doc__, parents=[folder])
     command.set_defaults(run=report)
-    command.add_argument("--readme", type=Path, help="a file with marks, to write tables into")
+    command.add_argument("--page", type=Path, help="a file with marks, to write tables into")
 
     command = commands.add_parser("compare", help=compare.__doc__)
     command.set_defaults(run=compare)

@@ -75,7 +75,8 @@ def flush_sentence(flush: Entry) -> str:
     nanoseconds = {key: 1e9 * flush[key] for key in ("warm_s", "flushed_s", "flushed_twice_s")}
     return (
         "Cold: before each step every processor has read {memory_bytes} MiB, where the largest "
-        "cache holds {largest_cache_bytes}. ".format(**mebibytes)
+        "cache holds {largest_cache_bytes}; then the contestant's own framework has added up as "
+        "much. ".format(**mebibytes)
         + "A line of a probe then takes {flushed_s:.3g} ns to read, after twice as much memory "
         "{flushed_twice_s:.3g} ns, warm {warm_s:.2g} ns.".format(**nanoseconds)
     )

@@ -16,7 +16,7 @@ from .several import SEVERAL_UPDATES
 from .spread import summary
 from .swap_contexts import SWAP_CONTEXTS
 from .swaps import SWAPS
-from .turns import Settings, nothing, take_turns
+from .turns import Settings, take_turns
 from .updates import UPDATES
 from .workloads import (
     BERT,
@@ -136,20 +136,20 @@ def measure(
 ) -> dict[str, Any]:
     """Measures the contestants of a case together, ready for JSON."""
     print(f"{operation.name}, {case.name}: {len(entrants)} contestants", file=sys.stderr)
-    flush = caches.new_flush() if case.cold else None
-    if flush:  # A second call in a turn would find what the first one left.
+    flushes = [caches.new_flush(entrant.runner) for entrant in entrants] if case.cold else None
+    if flushes:  # A second call in a turn would find what the first one left.
         settings = dataclasses.replace(settings, turn_seconds=0)
     with contextlib.ExitStack() as stack:
         ground = Ground(case, stack)
         steps = [(c.step, c.wait) for c in (entrant.make(ground) for entrant in entrants)]
-        calls, seconds = take_turns(steps, settings, flush or nothing)
+        calls, seconds = take_turns(steps, settings, flushes)
     return {
         "operation": operation.name,
         "workload": case.workload.name,
         "dtypes": case.dtypes.name,
         "condition": case.condition,
         "averages": case.averages,
-        **({"flush": caches.evidence(flush)} if flush else {}),
+        **({"flush": caches.evidence(flushes[0])} if flushes else {}),
         "variables": len(case.workload.shapes),
         "elements": case.elements,
         "update_bytes": case.update_bytes,

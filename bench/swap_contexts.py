@@ -14,11 +14,14 @@ from . import device
 from .contestant import Contestant, Entrant, Ground, outside_graphs
 from .names import DROP_IN, KERAS
 from .swaps import drop_in
-from .turns import nothing
 from .workloads import EVERYONE, VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def nothing() -> None:
+    """What happens in a block that is timed for its ends alone."""
 
 
 def of_drop_in(ground: Ground, inside: Callable[[], None] = nothing) -> Contestant:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .figures import Entry
 
-# Of each operation, what the README shows, a table each.
+# Of each operation, what docs/speed.md shows, a table each.
 HEADLINES: Final = (
     (
         UPDATE,
@@ -55,7 +55,7 @@ PEERS_SHOWN: Final = {
 
 
 def headlines(results: dict[str, Any]) -> str:
-    """The tables for the README, and where their numbers come from."""
+    """The tables for docs/speed.md, and where their numbers come from."""
     shown = {key: leaders(part) for key, part in results.items()}
     tables = []
     for operation, titles in HEADLINES:
@@ -67,7 +67,7 @@ def headlines(results: dict[str, Any]) -> str:
 
 
 def leaders(part: Any) -> Any:
-    """A part of the results without the contestants that the README leaves out."""
+    """A part of the results without the contestants that docs/speed.md leaves out."""
     if isinstance(part, list):
         return [leaders(entry) for entry in part]
     if "contestants" not in part:

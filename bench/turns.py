@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import timeit
 from dataclasses import dataclass
@@ -38,27 +39,27 @@ class Settings:
 Step = tuple["Callable[[], object]", "Callable[[], None]"]
 
 
-def nothing() -> None:
-    """What is called before a turn that needs nothing."""
-
-
 def take_turns(
-    steps: Sequence[Step], settings: Settings, before: Callable[[], None] = nothing
+    steps: Sequence[Step],
+    settings: Settings,
+    before: Sequence[Callable[[], object]] | None = None,
 ) -> tuple[list[int], list[list[float]]]:
     """Lets all functions take their turn in every round, in an order drawn anew each time.
 
     Args:
       steps: What to time, and what to call at the end of its turn, which counts.
       settings: How long.
-      before: What to call at the start of every turn, which does not count.
+      before: For each function, what to call at the start of its turn, which does not count; by
+        default the function itself: its threads wake, which they would not have to in training.
 
     Returns:
       For each function, the number of calls a turn, and the seconds a call of every turn.
     """
     calls = [calls_a_turn(step, settings.turn_seconds) for step in steps]
+    before = before or [functools.partial(turn, step, 1) for step in steps]
     seconds: list[list[float]] = [[] for _ in steps]
     for i in order_of_turns(len(steps), settings):
-        seconds[i].append(turn(steps[i], calls[i], before))
+        seconds[i].append(turn(steps[i], calls[i], before[i]))
     return calls, seconds
 
 
@@ -80,7 +81,7 @@ def calls_a_turn(step: Step, turn_seconds: float) -> int:
     return max(1, int(turn_seconds / turn(step, WARM_UP_CALLS)))
 
 
-def turn(step: Step, calls: int, before: Callable[[], None] = nothing) -> float:
+def turn(step: Step, calls: int, before: Callable[[], object] | str = "pass") -> float:
     """The seconds a call of some calls in a row; without Python's garbage collector, by timeit."""
     function, wait = step
 

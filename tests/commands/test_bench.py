@@ -44,8 +44,8 @@ def test_every_step_gets_its_turns():
     calls, seconds = turns.take_turns([step(0), step(1)], SHORT)
     for i in (0, 1):
         assert len(seconds[i]) == 4
-        assert called[i] == 2 * turns.WARM_UP_CALLS + 4 * calls[i]
-        assert waited[i] == 2 + 4
+        assert called[i] == 2 * turns.WARM_UP_CALLS + 4 * (1 + calls[i])  # One wakes its threads.
+        assert waited[i] == 2 + 4 * 2
         assert min(seconds[i]) > 0
 
 
@@ -158,13 +158,27 @@ def test_a_flush_reads_more_than_a_cache_holds_on_every_processor():
     assert os.sched_getaffinity(0) == before
     assert flush._memory.nbytes == 2**20
     assert flush._memory.all()
-    assert caches.new_flush().memory_bytes > caches.largest_cache_bytes() > 0
+    assert caches.new_flush("C++").memory_bytes > caches.largest_cache_bytes() > 0
+
+
+def test_a_flush_ends_with_the_contestants_own_framework():
+    order = []
+
+    def make_pass(memory_bytes: int):
+        return lambda: order.append(memory_bytes)
+
+    flush = caches.Flush(2**20, make_pass)
+    flush._read = lambda _: order.append("read")
+    flush()
+    assert order == ["read"] * len(os.sched_getaffinity(0)) + [2**20]
+    assert flush.of_twice_as_much().memory_bytes == 2**21
+    assert caches.tensorflow_pass(2**20)().numpy() == 2**18
 
 
 def test_a_cold_case_is_flushed_before_every_turn(monkeypatch):
     flush, flushed = caches.Flush(2**20), []
     monkeypatch.setattr(flush, "_read", flushed.append)
-    monkeypatch.setattr(caches, "new_flush", lambda: flush)
+    monkeypatch.setattr(caches, "new_flush", lambda _: flush)
     monkeypatch.setattr(caches, "evidence", lambda _: {})
     ours = [entrant for entrant in UPDATE.entrants if entrant.name == names.BOUND_OP]
     entry = measure(UPDATE, Case(SMALL, cold=True), ours, SHORT)
@@ -184,7 +198,7 @@ def test_the_largest_cache_is_that_of_linux(tmp_path):
 def test_a_turn_begins_with_what_does_not_count():
     order = []
     steps = [(lambda: order.append("step"), lambda: None)]
-    turns.take_turns(steps, SHORT, lambda: order.append("before"))
+    turns.take_turns(steps, SHORT, [lambda: order.append("before")])
     assert order[2 * turns.WARM_UP_CALLS] == "before"
     assert order.count("before") == 4
     assert turns.turn((lambda: None, lambda: None), 1, lambda: time.sleep(0.1)) < 0.1

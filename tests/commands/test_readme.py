@@ -86,7 +86,8 @@ def test_the_map_of_the_sources_names_every_file():
 
 def test_the_tables_are_those_of_the_results():
     results = json.loads((ROOT / "bench" / "results" / "cpu.json").read_text())
-    assert tables.with_section(README, tables.headlines(results)) == README
+    speed = (ROOT / "docs" / "speed.md").read_text()
+    assert tables.with_section(speed, tables.headlines(results)) == speed
 
 
 @pages

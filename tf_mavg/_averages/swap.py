@@ -63,13 +63,15 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
     @property
     def is_swapped(self) -> bool:
         """Whether averages and variables have changed places and not yet changed back."""
-        self._read_mark()
+        if self._is_unread:
+            self._read_mark()
         return self._is_swapped
 
     @property
     def is_restored(self) -> bool:
         """Whether they did because a checkpoint that holds them so was restored."""
-        self._read_mark()
+        if self._is_unread:
+            self._read_mark()
         return self._is_restored
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SwapState:
@@ -237,7 +239,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
             self._read(value)
 
     def _read_mark(self) -> None:
-        if self._is_unread and not tf.inside_function():
+        if not tf.inside_function():
             self._read(self.averages_in_place.read_value())
 
     def _read(self, value: tf.Tensor) -> None:

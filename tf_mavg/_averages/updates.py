@@ -35,11 +35,6 @@ class _Bound(NamedTuple):
     replica: tuple[Any, int] | None
     binding: ops.Binding | None
 
-    def apply(self, decay: Any) -> None:
-        """Updates."""
-        if self.binding is not None:
-            self.binding.apply_moving_average(decay)
-
 
 class Updates:
     """The updates of a holder's averages."""
@@ -71,16 +66,17 @@ class Updates:
         Returns:
           The operation that updates; None when executing eagerly.
         """
-        self._averages.start_late()
         if tf.executing_eagerly():
-            self._bound(variables, check).apply(decay)
+            self.eagerly(variables, decay, check)
             return None
+        self._averages.start_late()
         entries = self._averages.create(variables)
         if _can_bind() and not self._averages.late.among(entries):
             with tf.init_scope():
-                bound = self._bound(variables)
+                binding = self._binding(variables)
             with tf.name_scope(name):
-                bound.apply(decay)
+                if binding is not None:
+                    binding.apply_moving_average(decay)
             return tf.group()
         self._averages.late.start_in_function(entries)
         pairs = pairs_at_hand(entries)
@@ -88,21 +84,31 @@ class Updates:
             return tf.group()
         return ops.apply_moving_average(*two_lists(pairs), decay, name)
 
-    def _bound(
+    def eagerly(
+        self, variables: Variables, decay: Any, check: Callable[[Variables], Any] | None = None
+    ) -> None:
+        """What a call does in eager mode; few lines, for after a step no cache holds their code."""
+        if self._averages.late:
+            self._averages.start_late()
+        binding = self._binding(variables, check)
+        if binding is not None:
+            binding.apply_moving_average(decay)
+
+    def _binding(
         self, variables: Variables, check: Callable[[Variables], Any] | None = None
-    ) -> _Bound:
+    ) -> ops.Binding | None:
         """What is bound to just these variables; a step is cheap because it finds it here."""
         replica = _replica()
         for bound in self._bindings[::-1]:
             if bound.replica == replica and _native.same_objects(bound.variables, variables):
-                return bound
+                return bound.binding
         if check is not None:
             check(variables)
         pairs = pairs_at_hand(self._averages.create(variables))
         binding = ops.Binding(*two_lists(pairs)) if pairs else None
         made = _Bound(list(variables), replica, binding)
         self._bindings = [*self._bindings, made][-_BINDINGS_KEPT:]
-        return made
+        return binding
 
 
 def _replica() -> tuple[Any, int] | None:

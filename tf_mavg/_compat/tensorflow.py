@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tensorflow as tf
+from tensorflow.python.autograph.impl.api import autograph_artifact
 from tensorflow.python.checkpoint import checkpoint_context, graph_view, util
 from tensorflow.python.framework.ops import uid
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
@@ -23,7 +24,8 @@ def unconverted(function: Function) -> Function:
     It would otherwise convert all that the function calls, loops over variables included: tracing
     a step of a thousand variables would take ten times as long.
     """
-    return tf.autograph.experimental.do_not_convert(function)  # type: ignore[no-any-return]
+    # Public do_not_convert also wraps it, which costs an eager step as much as all of its own code.
+    return autograph_artifact(function)  # type: ignore[no-any-return]
 
 
 def make_variable(value: Any, **kwargs: Any) -> tf.Variable:

@@ -53,7 +53,7 @@ class Binding:
 
     def apply_moving_average(self, decay: Any = None, *, rates: Any = None) -> None:
         """`apply_moving_average` on the bound variables."""
-        if decay is None or decay is not self._kept_decay or not tf.executing_eagerly():
+        if decay is None or decay is not self._kept_decay:
             self._update(decay, rates)
             return
         if rates is not None:

@@ -120,8 +120,9 @@ class ExponentialMovingAverage(
         elements: Any = var_list if type(var_list) in {list, tuple} else _listed(var_list)
         if not tf.executing_eagerly():
             return self._apply_in_graph(elements)
-        self.holder.state.guard("Averages cannot be updated")
-        return self.holder.update(elements, self._current_decay(), self.name, _check)
+        self.holder.state.check_not_swapped("Averages cannot be updated")
+        self.holder.update.eagerly(elements, self._current_decay(), _check)
+        return None
 
     def _apply_in_graph(self, elements: Sequence[Any]) -> tf.Operation:
         tensors, variables = _check(elements)
