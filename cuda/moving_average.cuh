@@ -32,6 +32,16 @@ __device__ __forceinline__ void Narrow(float wide, Float16* narrow) {
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrow->bits) : "f"(wide));
 }
 
+// The variable's bits, or its value where the average has the wider dtype.
+template <typename Element>
+__device__ __forceinline__ void Copy(Element variable, Element* average) {
+  *average = variable;
+}
+template <typename Average, typename Variable>
+__device__ __forceinline__ void Copy(Variable variable, Average* average) {
+  Narrow(Widened(variable), average);
+}
+
 // As many averages of a variable as said.
 template <typename Average, typename Variable, int averages>
 struct MovingAverage {
@@ -51,7 +61,12 @@ struct MovingAverage {
     const Compute wide = Widened(variable);
 #pragma unroll
     for (int i = 0; i < averages; ++i) {
-      Narrow(UpdatedAverage<Compute>(Widened(average[i]), wide, rates[i]), &average[i]);
+      if (rates[i] == kKeep) continue;
+      if (rates[i] == kCopy) {
+        Copy(variable, &average[i]);
+      } else {
+        Narrow(UpdatedAverage<Compute>(Widened(average[i]), wide, rates[i]), &average[i]);
+      }
     }
   }
 

@@ -29,7 +29,7 @@ inline constexpr const char* NameOf(CpuLevel level) {
 }
 
 // average[i] = UpdatedAverage(average[i], variable[i], rate) for count elements of the dtypes that
-// the function was chosen for. The two ranges must not overlap.
+// the function was chosen for; at the rate kCopy, variable[i]. The two ranges must not overlap.
 using MovingAverageFunction = void (*)(void* average, const void* variable, int64_t count,
                                        float rate);
 

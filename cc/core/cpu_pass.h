@@ -13,6 +13,7 @@
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/dtypes.h"
 #include "cc/core/lists.h"
+#include "cc/core/moving_average.h"
 #include "cc/core/portability.h"
 
 namespace tf_mavg {
@@ -82,6 +83,7 @@ class MovingAveragePass {
       PrefetchAhead(position, offset + kBlocksAhead * block, end);
       const int64_t elements = std::min(block, end - offset);
       for (int side = 0; side < averages_; ++side) {
+        if (rates_[side] == kKeep) continue;
         update_(Average(side, position, offset), Variable(position, offset), elements,
                 rates_[side]);
       }

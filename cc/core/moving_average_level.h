@@ -6,6 +6,8 @@
 #define TF_MAVG_CC_CORE_MOVING_AVERAGE_LEVEL_H_
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "cc/core/half.h"
 #include "cc/core/moving_average.h"
@@ -62,10 +64,21 @@ void UpdateHalf(Bfloat16* average, const Bfloat16* variable, int64_t count, floa
 }
 #endif
 
+// The variable's bits, or its value where the average has the wider dtype.
+template <typename Average, typename Variable>
+void CopyElements(Average* __restrict average, const Variable* __restrict variable, int64_t count) {
+  if constexpr (std::is_same_v<Average, Variable>) {
+    std::memcpy(average, variable, count * sizeof(Average));
+  } else {
+    for (int64_t i = 0; i < count; ++i) Narrow(Widen(variable[i]), average + i);
+  }
+}
+
 template <typename Average, typename Variable>
 void UpdateStretch(void* average, const void* variable, int64_t count, float rate) {
   Average* const averages = static_cast<Average*>(average);
   const Variable* const variables = static_cast<const Variable*>(variable);
+  if (rate == kCopy) return CopyElements(averages, variables, count);
 #if defined(__F16C__)
   if constexpr (sizeof(Variable) == 2) return UpdateHalf(averages, variables, count, rate);
 #endif

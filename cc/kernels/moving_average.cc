@@ -2,6 +2,7 @@
 
 #include "cc/kernels/moving_average.h"
 
+#include <algorithm>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/cpu_pass.h"
+#include "cc/core/moving_average.h"
 #include "cc/kernels/binding.h"
 #include "cc/kernels/buffer_copies.h"
 #include "cc/kernels/cpu_threads.h"
@@ -45,6 +47,12 @@ using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
 
+// Whether this is a step that leaves all averages alone. On a GPU only the kernel knows.
+bool KeepAll(const Tensor& rates) {
+  const float* const first = rates.flat<float>().data();
+  return std::all_of(first, first + rates.NumElements(), [](float rate) { return rate == kKeep; });
+}
+
 template <typename Device>
 absl::Status ApplyMovingAverage(OpKernelContext* ctx, Dtypes dtypes, const VariableLists& lists,
                                 const Tensor& rates) {
@@ -55,6 +63,7 @@ absl::Status ApplyMovingAverage(OpKernelContext* ctx, Dtypes dtypes, const Varia
         ctx->op_kernel().type_string_view(), ": rates must be of shape [", averages,
         "], one a list of averages. Received: shape ", rates.shape().DebugString(), "."));
   }
+  if (std::is_same_v<Device, CpuDevice> && KeepAll(rates)) return absl::OkStatus();
   std::vector<Access> accesses(lists.depth(), Access::kWrite);
   accesses[averages] = Access::kRead;
   LockedLists locked(ctx, lists, std::move(accesses));

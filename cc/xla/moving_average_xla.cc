@@ -1,11 +1,13 @@
 // The XLA kernel of the update: what the op means, for the compiler to fuse.
 //
 // All that is known while compiling is checked before the first assignment; the values of the rates
-// are not known, so nothing checks them. Order and rounding are those of cc/core/moving_average.h,
-// except that XLA may contract the product and the last subtraction.
+// are not known, so nothing checks them. Order, rounding and the two rates that are no arithmetic
+// are those of cc/core/moving_average.h, except that XLA may contract the product and the last
+// subtraction.
 
 #include <vector>
 
+#include "cc/core/moving_average.h"
 #include "cc/ops/dtypes.h"
 #include "cc/ops/lists_of_averages.h"
 #include "cc/xla/variable_reader.h"
@@ -21,6 +23,10 @@ using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::XlaOpKernel;
 using ::tensorflow::XlaOpKernelContext;
 
+xla::XlaOp IsRate(const xla::XlaOp& rate, float value) {
+  return xla::Eq(rate, xla::ConstantR0<float>(rate.builder(), value));
+}
+
 // Half precision is computed in float32 and rounded once, as the other kernels do. The rate is a
 // float32 scalar.
 xla::XlaOp UpdatedAverage(const xla::XlaOp& average, const xla::XlaOp& variable,
@@ -32,7 +38,9 @@ xla::XlaOp UpdatedAverage(const xla::XlaOp& average, const xla::XlaOp& variable,
   const xla::XlaOp wide = xla::ConvertElementType(average, compute);
   const xla::XlaOp difference = xla::Sub(wide, xla::ConvertElementType(variable, compute));
   const xla::XlaOp step = xla::Mul(difference, xla::ConvertElementType(rate, compute));
-  return xla::ConvertElementType(xla::Sub(wide, step), stored);
+  const xla::XlaOp moved = xla::ConvertElementType(xla::Sub(wide, step), stored);
+  const xla::XlaOp copied = xla::ConvertElementType(variable, stored);
+  return xla::Select(IsRate(rate, kKeep), average, xla::Select(IsRate(rate, kCopy), copied, moved));
 }
 
 class ApplyMovingAverageXlaOp : public XlaOpKernel {

@@ -17,6 +17,7 @@ from oracle import (
     assert_same_bits,
     dtypes_id,
     normal,
+    patterns,
     rate_of,
     updated,
 )
@@ -116,6 +117,23 @@ def test_half_precision_rounds_once_to_nearest_even(level, dtype, data):
     is_nan = np.isnan(expected.astype(FLOAT32))
     np.testing.assert_array_equal(np.isnan(received.astype(FLOAT32)), is_nan)
     assert_same_bits(received[~is_nan], expected[~is_nan])
+
+
+@level
+@average_dtypes
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_rate_of_1_copies_and_one_of_0_keeps_whatever_the_bits(level, dtypes, size, count, rng):
+    averages = [[patterns(rng, size, dtypes[0])] for _ in range(count)]
+    variables = [patterns(rng, size, dtypes[1])]
+    before = [side[0].copy() for side in averages]
+    rates = [1.0, 0.0, 1.0][:count]
+    _native.apply_moving_average(averages, variables, rates, level)
+    for rate, (received,), start in zip(rates, averages, before, strict=True):
+        if rate == 0 or dtypes[0] == dtypes[1]:
+            assert_same_bits(received, start if rate == 0 else variables[0])
+        else:
+            np.testing.assert_array_equal(received, variables[0].astype(dtypes[0]))
 
 
 @average_dtypes

@@ -14,6 +14,7 @@ from oracle import (
     assert_same_bits,
     dtypes_id,
     normal,
+    patterns,
     rate_of,
 )
 
@@ -117,6 +118,19 @@ def test_update_of_any_bits(dtypes, decay, rng):
     expected = updated(arrays[:1], arrays[1:], decay)
     _native.gpu_apply_moving_average([arrays[:1]], arrays[1:], [rate_of(decay)], "small")
     assert_same_numbers(arrays[0], expected[0])
+
+
+@average_dtypes
+def test_a_rate_of_1_copies_and_one_of_0_keeps_whatever_the_bits(dtypes, rng):
+    averages = [[patterns(rng, 20000, dtypes[0])] for _ in range(2)]
+    variables = [patterns(rng, 20000, dtypes[1])]
+    kept = averages[1][0].copy()
+    _native.gpu_apply_moving_average(averages, variables, [1.0, 0.0], "small")
+    assert_same_bits(averages[1][0], kept)
+    if dtypes[0] == dtypes[1]:
+        assert_same_bits(averages[0][0], variables[0])
+    else:
+        assert_same_numbers(averages[0][0], variables[0].astype(dtypes[0]))
 
 
 @pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)

@@ -36,9 +36,14 @@ def rate_of(decay: float) -> np.float32:
 
 
 def updated(average: NDArray, variable: NDArray, decay: float) -> NDArray:
-    """The average after one update, bit for bit: computed in float32 or float64, rounded once."""
+    """The average after one update, bit for bit: computed in float32 or float64, rounded once.
+
+    A rate of 1 copies the variable, and one of 0 keeps the average, whatever their values.
+    """
     compute = FLOAT64 if average.dtype == FLOAT64 else FLOAT32
     rate = rate_of(decay).astype(compute)
+    if rate in {0, 1}:
+        return variable.astype(average.dtype) if rate else average.copy()
     wide = average.astype(compute)
     return (wide - (wide - variable.astype(compute)) * rate).astype(average.dtype)
 

@@ -84,6 +84,15 @@ def test_what_is_not_finite_stays_where_it_is(world, special, rng):
     assert_same_bits(np.delete(received, 17), np.delete(updated(average, value, 0.9), 17))
 
 
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_rate_of_1_copies_and_one_of_0_keeps_what_no_formula_could(world, rate):
+    special = np.array([np.nan, np.inf, -0.0, 1e30, 1.0], FLOAT32)
+    other = np.array([1.0, np.nan, np.inf, 1.0, 1e30], FLOAT32)
+    a, v = world.variables([special], "average"), world.variables([other])
+    world.run(lambda: ops.apply_moving_average(a, v, rates=[rate]))
+    assert_same_bits(world.read(a)[0], other if rate else special)
+
+
 def test_decay_may_be_a_tensor_or_a_variable(world, rng):
     average, value = normal(rng, 10, FLOAT32), normal(rng, 10, FLOAT32)
     decay = world.variables([np.float32(0.25)], "decay")[0]

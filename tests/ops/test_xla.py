@@ -67,6 +67,20 @@ def test_every_step_equals_the_uncompiled_one_within_a_unit(dtypes, rng):
             variable.assign(normal(rng, SIZES[i], dtypes[1]))
 
 
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_rate_of_1_copies_and_one_of_0_keeps_what_no_formula_could(rate):
+    special = np.array([np.nan, np.inf, -0.0, 1e30, 1.0], np.float32)
+    other = np.array([1.0, np.nan, np.inf, 1.0, 1e30], np.float32)
+    average, variable = tf.Variable(special), tf.Variable(other)
+
+    @tf.function(jit_compile=True)
+    def step(rates):
+        ops.apply_moving_average([average], [variable], rates=rates)
+
+    step(tf.constant([rate]))
+    np.testing.assert_array_equal(average.numpy(), other if rate else special)
+
+
 @pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 def test_a_training_loop_in_one_program_sees_each_step_in_order(dtypes, rng):
     values = tf.constant(rng.standard_normal([5, 100]).astype(dtypes[1]))
