@@ -24,8 +24,8 @@ KNOW_TENSORFLOW = {"cc/ops", "cc/kernels", "cc/xla"}
 FLOORS = [
     {"_native"},
     {"_compat"},
-    {"_ops"},
-    {"ops"},
+    {"_ops", "_decays"},
+    {"ops", "decays"},
     {"_averages"},
     {"_tensorflow"},
     {"_keras"},

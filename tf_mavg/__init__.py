@@ -6,7 +6,7 @@ from typing import Any
 from tf_mavg._ops import library  # First: it says what is missing, in one sentence.
 
 # isort: split
-from tf_mavg import ops
+from tf_mavg import decays, ops
 from tf_mavg._tensorflow.checkpoint import SwappingCheckpointManager
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
 from tf_mavg._tensorflow.optimizer import MovingAverageOptimizer
@@ -20,6 +20,7 @@ __all__ = [
     "SwappingCheckpointManager",
     "SwappingSaver",
     "__version__",
+    "decays",
     "ops",
 ]
 

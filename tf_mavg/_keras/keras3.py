@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_mavg._compat.keras import call_before_saving, keras_variable, untracked
 from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
-from tf_mavg._keras.support import path_of
+from tf_mavg._keras.support import path_of, register_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,3 +127,6 @@ class AverageModelCheckpoint(AverageSaving, EvaluateAverages, keras.callbacks.Mo
 
 
 call_before_saving(keras, check_can_save)
+
+
+register_schedules(keras)

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_mavg._ops.variables import FLOATING_DTYPES, tensorflow_variable
+from tf_mavg.decays import SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+
+def register_schedules(keras: ModuleType) -> None:
+    """Has a Keras know the schedules of decays, in configurations of models and optimizers."""
+    for schedule in SCHEDULES:
+        keras.saving.register_keras_serializable(package="tf_mavg")(schedule)
 
 
 def path_of(variable: Any) -> str:

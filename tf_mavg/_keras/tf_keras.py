@@ -10,7 +10,7 @@ import tf_keras
 from tf_mavg._compat.keras import call_before_saving
 from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
-from tf_mavg._keras.support import path_of
+from tf_mavg._keras.support import path_of, register_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,3 +147,4 @@ class AverageModelCheckpoint(AverageSaving, EvaluateAverages, tf_keras.callbacks
 
 
 call_before_saving(tf_keras, check_can_save)
+register_schedules(tf_keras)

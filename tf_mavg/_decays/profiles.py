@@ -1,0 +1,50 @@
+"""Power function averages: from the width of a profile to its exponent, and back.
+
+The average of a run of length T weighs the value at time s by (exponent + 1) s^exponent /
+T^(exponent + 1). Its relative width `sigma_rel` is the standard deviation of s under these weights,
+divided by T. Source: Karras et al., "Analyzing and Improving the Training Dynamics of Diffusion
+Models" (EDM2), arXiv 2312.02696, equations 121 to 126.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from tf_mavg._decays.numbers import not_negative, positive
+
+# The width of the uniform average, of exponent 0; weights that grow are narrower.
+WIDEST: Final = 12**-0.5
+
+
+def sigma_rel_of(exponent: float) -> float:
+    """The relative width of the profile of an exponent (EDM2, equation 123).
+
+    Raises:
+      ValueError: If the exponent is not 0 or more, and finite.
+    """
+    g = not_negative("exponent", exponent)
+    return math.sqrt((g + 1) / ((g + 2) ** 2 * (g + 3)))
+
+
+def exponent_of(sigma_rel: float) -> float:
+    """The exponent of the profile of a relative width (EDM2, equation 126).
+
+    Args:
+      sigma_rel: Above 0, and at most 12^-0.5 = 0.288675..., the width of the uniform average.
+
+    Raises:
+      ValueError: If there is no such profile.
+    """
+    sigma = positive("sigma_rel", sigma_rel)
+    if sigma > WIDEST:
+        message = (
+            "`sigma_rel` must be at most 12^-0.5 = 0.288675, the width of the uniform average. "
+            f"Received: sigma_rel={sigma_rel!r}."
+        )
+        raise ValueError(message)
+    x = sigma**-2
+    largest = max(np.roots([1.0, 7.0, 16.0 - x, 12.0 - x]).real)
+    return max(float(largest), 0.0)  # Rounding may leave the uniform average's below 0.
