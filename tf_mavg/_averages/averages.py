@@ -20,6 +20,7 @@ from tf_mavg._averages.exchange import Exchange, check_can_save
 from tf_mavg._averages.late import LateStarts
 from tf_mavg._averages.placement import average_dtype
 from tf_mavg._averages.replicas import Pair, average_beside, pairs_at_hand
+from tf_mavg._averages.steps import Steps
 from tf_mavg._averages.swap import SwapState
 from tf_mavg._averages.tracking import TrackedAverages
 from tf_mavg._averages.updates import Updates
@@ -33,12 +34,16 @@ from tf_mavg._ops.variables import shards, tensorflow_variable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from tf_mavg._averages.pace import Pace
+
 
 class Averages:
     """Averages of variables.
 
     Attributes:
       name: The last part of the averages' names.
+      pace: How far they move at each step.
+      steps: How many steps they have seen; counted if the pace asks for it.
       state: Whether they have changed places with their variables.
       tracked: What checkpoints see of them.
       update: Updates averages; see `Updates.__call__`.
@@ -50,6 +55,7 @@ class Averages:
         name: str,
         average_dtype: str | None = "same",
         *,
+        pace: Pace,
         way_out: str = "while averages and variables are swapped; swap back first.",
     ) -> None:
         """Makes a holder without averages.
@@ -58,10 +64,13 @@ class Averages:
           name: The last part of the averages' names.
           average_dtype: "same" for averages of their variables' dtypes, else float32 for those of
             half precision.
+          pace: How far they move at each step.
           way_out: The end of every refusal while swapped.
         """
         self.name = name
         self.average_dtype = average_dtype
+        self.pace = pace
+        self.steps = Steps(name)
         self.state = SwapState(way_out)
         self._entries: dict[int, Entry] = {}  # By the variable's id, in the order of making.
         self._entries_of: dict[tf.Graph | None, list[Entry]] = {}  # Made by `entries` when asked.
@@ -73,7 +82,8 @@ class Averages:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Averages:
         """A holder of its own, for the copies of the variables."""
-        copied = memo[id(self)] = Averages(self.name, self.average_dtype)
+        pace = copy.deepcopy(self.pace, memo)
+        copied = memo[id(self)] = Averages(self.name, self.average_dtype, pace=pace)
         copied.state = copy.deepcopy(self.state, memo)
         copied.tracked.offers_slots = self.tracked.offers_slots
         for entry in self._entries.values():
@@ -82,6 +92,8 @@ class Averages:
             added.shown = parts[3]
             if self.late.among([entry]):
                 copied.late.add(added)
+        if self.steps.first is not None:
+            copied.steps.set(int(self.steps.first.read_value()))
         copied._exchange.take_over(self._exchange, memo)
         return copied
 
@@ -139,8 +151,8 @@ class Averages:
         entry = self._add(variable, *made, name)
         if tf.executing_eagerly() and not entry.is_initialized():
             self.late.add(entry)
-        for _, component in entry.pairs:
-            self.state.add_device(component.device)
+        for device in entry.devices:
+            self.state.add_device(device)
         # In eager mode nobody asks, and the collection would keep the variable alive for good.
         if not tf.compat.v1.executing_eagerly_outside_functions():
             collection = tf.compat.v1.GraphKeys.MOVING_AVERAGE_VARIABLES
@@ -250,6 +262,10 @@ class Averages:
         entry = self._entries[id(variable)] = Entry(variable, average, pairs, name)
         self._entries_of.clear()
         self.tracked.add(entry)
+        if self.pace.counts:
+            for device in entry.devices:
+                if self.steps.add_device(device, entry.graph):
+                    self.tracked.add_steps()
         return entry
 
     def forget(self, since: int) -> None:
@@ -275,6 +291,10 @@ class Averages:
             self.late.discard([entry])
         self._entries_of.clear()
         self.update.forget_bindings()
+
+    def steps_at_hand(self) -> list[tf.Variable]:
+        """The counts of steps of the default graph, or of eager mode."""
+        return self.steps.variables(_graph_at_hand())
 
     @property
     def count(self) -> int:

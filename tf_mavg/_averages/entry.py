@@ -34,6 +34,11 @@ class Entry:
         return bool(base_dtype(self.average) == base_dtype(self.variable))
 
     @property
+    def devices(self) -> list[str]:
+        """Where the components lie."""
+        return [component.device for _, component in self.pairs]
+
+    @property
     def graph(self) -> tf.Graph | None:
         """The graph of TensorFlow 1 that both belong to; None if they are of eager mode."""
         _, component = self.pairs[0]

@@ -7,7 +7,7 @@ one. What it has seen of the slots in a pass decides which averages need a key m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
@@ -18,6 +18,8 @@ from tf_mavg._ops.variables import tensorflow_variable
 if TYPE_CHECKING:
     from tf_mavg._averages.averages import Averages
     from tf_mavg._averages.entry import Entry
+
+_STEPS: Final = "steps"  # The key of the count.
 
 
 class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
@@ -43,6 +45,10 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         named = self._named.setdefault(key, NamedAverage(entry.name, self._slots))
         named.averages[id(entry.variable)] = entry.average
         self._handle_deferred_dependencies(key, named)
+
+    def add_steps(self) -> None:
+        """Tracks the count of steps, which was made; as `add`."""
+        self._handle_deferred_dependencies(_STEPS, self._averages.steps.first)
 
     def remove(self, entry: Entry) -> None:
         """Tracks an average no longer."""
@@ -82,9 +88,15 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         self._exports = save_type != "checkpoint"
         if self._exports:
             entries = enumerate(self._averages.entries())
-            return {**children, **state.flags(), **{f"average_{i}": e.average for i, e in entries}}
+            steps = {
+                f"steps_{i}": count for i, count in enumerate(self._averages.steps.variables())
+            }
+            averages = {f"average_{i}": entry.average for i, entry in entries}
+            return {**children, **state.flags(), **steps, **averages}
         state.check_can_save()
-        return {**children, **self._named, "swap_state": state}
+        first = self._averages.steps.first
+        steps = {} if first is None else {_STEPS: first}
+        return {**children, **self._named, **steps, "swap_state": state}
 
     def _lookup_dependency(self, *args: Any, **kwargs: Any) -> Any:
         self._slots.clear()  # A restore begins, for which TensorFlow looks at none.

@@ -34,6 +34,7 @@ class _Bound(NamedTuple):
     variables: list[Any]
     replica: tuple[Any, int] | None
     binding: ops.Binding | None
+    devices: list[str]
 
 
 class Updates:
@@ -59,7 +60,7 @@ class Updates:
 
         Args:
           variables: Variables of any kind.
-          decay: As of `ops.apply_moving_average`.
+          decay: As of `ops.apply_moving_average`; None if the holder's pace counts steps.
           name: Name of the returned operation.
           check: In eager mode, called with `variables` where they were not checked before.
 
@@ -73,16 +74,22 @@ class Updates:
         entries = self._averages.create(variables)
         if _can_bind() and not self._averages.late.among(entries):
             with tf.init_scope():
-                binding = self._binding(variables)
+                bound = self._bound(variables)
             with tf.name_scope(name):
-                if binding is not None:
-                    binding.apply_moving_average(decay)
+                if bound.binding is not None:
+                    self._step(bound.binding.apply_moving_average, decay, bound.devices)
             return tf.group()
         self._averages.late.start_in_function(entries)
         pairs = pairs_at_hand(entries)
         if not pairs:
             return tf.group()
-        return ops.apply_moving_average(*two_lists(pairs), decay, name)
+        averages, components = two_lists(pairs)
+        devices = [component.device for component in components]
+
+        def update(decay: Any, *, rates: Any = None) -> tf.Operation:
+            return ops.apply_moving_average(averages, components, decay, name, rates=rates)
+
+        return self._step(update, decay, devices, entries[0].graph)
 
     def eagerly(
         self, variables: Variables, decay: Any, check: Callable[[Variables], Any] | None = None
@@ -90,25 +97,52 @@ class Updates:
         """What a call does in eager mode; few lines, for after a step no cache holds their code."""
         if self._averages.late:
             self._averages.start_late()
-        binding = self._binding(variables, check)
-        if binding is not None:
-            binding.apply_moving_average(decay)
+        bound = self._bound(variables, check)
+        if bound.binding is None:
+            return
+        if decay is None:
+            self._step(bound.binding.apply_moving_average, decay, bound.devices)
+        else:
+            bound.binding.apply_moving_average(decay)
 
-    def _binding(
+    def _step(
+        self,
+        update: Callable[..., tf.Operation | None],
+        decay: Any,
+        devices: list[str],
+        graph: tf.Graph | None = None,
+    ) -> tf.Operation | None:
+        """Updates at a decay; or at the rate of this step, and counts it.
+
+        An update that fails is not counted.
+        """
+        if decay is not None:
+            return update(decay)
+        averages = self._averages
+        rate = averages.pace.rate(averages.steps.next(devices, graph))
+        if tf.is_tensor(rate):
+            rate = tf.cast(rate, tf.float32)
+        updated = update(None, rates=rate)
+        with tf.control_dependencies([] if updated is None else [updated]):
+            counted = averages.steps.advance(devices, graph)
+        return tf.group(*counted) if graph is not None else updated
+
+    def _bound(
         self, variables: Variables, check: Callable[[Variables], Any] | None = None
-    ) -> ops.Binding | None:
+    ) -> _Bound:
         """What is bound to just these variables; a step is cheap because it finds it here."""
         replica = _replica()
         for bound in self._bindings[::-1]:
             if bound.replica == replica and _native.same_objects(bound.variables, variables):
-                return bound.binding
+                return bound
         if check is not None:
             check(variables)
         pairs = pairs_at_hand(self._averages.create(variables))
         binding = ops.Binding(*two_lists(pairs)) if pairs else None
-        made = _Bound(list(variables), replica, binding)
+        devices = [component.device for _, component in pairs]
+        made = _Bound(list(variables), replica, binding, devices)
         self._bindings = [*self._bindings, made][-_BINDINGS_KEPT:]
-        return binding
+        return made
 
 
 def _replica() -> tuple[Any, int] | None:

@@ -33,18 +33,25 @@ class SavedAverages:
       built: The paths of all weights that the optimizer was built with, in order.
       values: Averages by the position of their weight in `built`.
       in_place: Whether the weights of the file are the averages, and `values` the weights.
+      steps: How many steps the averages have seen; None if nobody counted.
     """
 
     built: list[str]
     values: dict[int, Any]
     in_place: bool
+    steps: int | None
 
 
 def write_averages(store: Any, saved: SavedAverages) -> None:
     """Writes averages beside an optimizer's own variables."""
     for i, value in enumerate(saved.values.values()):
         store[f"average_{i}"] = value
-    description = {"built": saved.built, "averages": [*saved.values], "in_place": saved.in_place}
+    description = {
+        "built": saved.built,
+        "averages": [*saved.values],
+        "in_place": saved.in_place,
+        "steps": saved.steps,
+    }
     store[_DESCRIPTION] = np.frombuffer(json.dumps(description).encode(), np.uint8)
 
 
@@ -54,7 +61,9 @@ def read_averages(store: Any) -> SavedAverages | None:
         return None
     description = json.loads(bytes(np.asarray(store[_DESCRIPTION]).tobytes()))
     values = {at: store[f"average_{i}"] for i, at in enumerate(description["averages"])}
-    return SavedAverages(description["built"], values, description["in_place"])
+    return SavedAverages(
+        description["built"], values, description["in_place"], description["steps"]
+    )
 
 
 def without_averages(store: Any) -> dict[str, Any]:

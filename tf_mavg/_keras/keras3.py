@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_mavg._compat.keras import call_before_saving, keras_variable, untracked
 from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
-from tf_mavg._keras.support import path_of, register_schedules
+from tf_mavg._keras.support import register_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,8 +102,8 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         super().apply_gradients(grads_and_vars)
         return self.iterations
 
-    def _show(self, average: tf.Variable, weight: Any) -> Any:
-        return keras_variable(keras, average, f"{path_of(weight).replace('/', '_')}_average")
+    def _shown(self, variable: tf.Variable, name: str) -> Any:
+        return keras_variable(keras, variable, name)
 
     def _start_at_loaded_weights(self, entries: Sequence[Entry]) -> None:
         self.holder.start(entries)  # Keras 3 loads an optimizer after all layers.

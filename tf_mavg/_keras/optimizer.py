@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.pace import Pace
 from tf_mavg._averages.placement import check_average_dtype
 from tf_mavg._compat.keras import WithoutWeights
 from tf_mavg._compat.tensorflow import make_variable
 from tf_mavg._keras.state import AveragingState
 from tf_mavg._keras.support import check_choice, decay_of, is_averaged, path_of
 from tf_mavg._ops.variables import tensorflow_variable
+from tf_mavg.decays import Decay
 
 if TYPE_CHECKING:
     import contextlib
@@ -36,7 +38,7 @@ class AveragingOptimizer(AveragingState):
     def __init__(  # noqa: PLR0913, PLR0917 - one for each thing to choose.
         self,
         optimizer: Any,
-        average_decay: float = 0.999,
+        average_decay: float | Decay = 0.999,
         num_updates: str | None = None,
         average_dtype: str | None = None,
         exclude: str | Sequence[str] | Callable[[Any], bool] | None = None,
@@ -44,12 +46,15 @@ class AveragingOptimizer(AveragingState):
         *,
         overwrite_weights: bool = False,
         start_missing_averages: bool = False,
+        start: int = 0,
+        every: int = 1,
     ) -> None:
         """Wraps `optimizer`.
 
         Args:
           optimizer: An optimizer of the same Keras, or its name.
           average_decay: Number in [0, 1]. It can be set later, and takes effect at the next step.
+            Or a schedule of `tf_mavg.decays`, whose n-th decay is that of the n-th step.
           num_updates: With "iterations" the decay warms up: it is the smaller of `average_decay`
             and `(1 + n) / (10 + n)` at the optimizer's n-th step.
           average_dtype: "float32" for float32 averages of float16 and bfloat16 weights; "same" for
@@ -62,13 +67,19 @@ class AveragingOptimizer(AveragingState):
             Keras's own `use_ema`. By default they are the trained ones.
           start_missing_averages: Whether a file that has averages of some weights only can be
             loaded: the others, such as a new head's, then start at their weights.
+          start: How many steps have no average yet: a swap changes nothing, and a file holds the
+            weights. The step after them copies the weights, too; a schedule's first decay would be
+            its own.
+          every: Averages move at each so many steps only, by the product of so many decays. With
+            one of these two, or with a schedule, files hold the count of steps.
 
         Raises:
-          TypeError: If `optimizer` is no optimizer of the same Keras.
+          TypeError: If `optimizer` is no optimizer of the same Keras, or `start` or `every` is no
+            whole number.
           ValueError: If another argument is none of the values above, or Keras knows no optimizer
             of that name.
         """
-        decay = decay_of(average_decay)
+        decay = 0.0 if isinstance(average_decay, Decay) else decay_of(average_decay)
         check_choice("num_updates", num_updates, (None, WARM_UP))
         check_average_dtype(average_dtype)
         wrapped = self._optimizer_of(optimizer)
@@ -77,22 +88,31 @@ class AveragingOptimizer(AveragingState):
         for setting in [key for key in vars(self) if not key.startswith("_")]:
             if setting not in {"name", "built"}:
                 delattr(self, setting)
-        self.holder = Averages("average", average_dtype, way_out=_WAY_OUT)
         with tf.init_scope():
             self._decay = make_variable(tf.constant(decay, tf.float32), name="average_decay")
-        self._average_decay = decay
+        is_number = not isinstance(average_decay, Decay)
+        pace = Pace(self._decay if is_number else average_decay, start, every)
+        if pace.counts and num_updates is not None:
+            message = (
+                "`num_updates` is for a plain decay: schedules, `start` and `every` count by "
+                f"themselves. Received: num_updates={num_updates!r}; for its warm-up, use "
+                "average_decay=tf_mavg.decays.WarmUp(...)."
+            )
+            raise ValueError(message)
+        self.holder = Averages("average", average_dtype, pace=pace, way_out=_WAY_OUT)
+        self._average_decay = decay if is_number else average_decay
         self.num_updates = num_updates
         self.average_dtype = average_dtype
         self.exclude = [exclude] if isinstance(exclude, str) else exclude
         self.overwrite_weights = overwrite_weights
         self.start_missing_averages = start_missing_averages
-        self._weights, self._averaged, self._is_built = (), (), False
+        self._weights, self._averaged, self._counts, self._is_built = (), (), (), False
         self._is_traced = False  # Whether a function updates the averages.
         self._tracked = WithoutWeights(wrapped)
         self.inner_optimizer = wrapped
         tracked = super(AveragingState, self)._trackable_children()  # type: ignore[misc]
         # Nor the lists of weights: a checkpoint would know weights by their positions there.
-        self._untold = frozenset({*tracked, "_weights", "_averaged"})
+        self._untold = frozenset({*tracked, "_weights", "_averaged", "_counts"})
 
     def _optimizer_of(self, optimizer: Any) -> Any:
         """The optimizer that is meant; TypeError if it is none that can be wrapped."""
@@ -147,12 +167,23 @@ class AveragingOptimizer(AveragingState):
         return [wrapped] if inner is None else [inner, wrapped]
 
     @property
-    def average_decay(self) -> float:
-        """The decay; what is set takes effect at the next step, traced and compiled ones too."""
+    def average_decay(self) -> float | Decay:
+        """The decay; what is set takes effect at the next step, traced and compiled ones too.
+
+        Raises:
+          ValueError: If a number is set that is not in [0, 1], or there is or would be a schedule,
+            which traced steps could not follow.
+        """
         return self._average_decay
 
     @average_decay.setter
-    def average_decay(self, value: float) -> None:
+    def average_decay(self, value: float | Decay) -> None:
+        if isinstance(value, Decay) or isinstance(self._average_decay, Decay):
+            message = (
+                "A schedule of decays cannot be set or replaced later: make another optimizer with "
+                f"it. Received: average_decay={value!r} in the place of {self._average_decay!r}."
+            )
+            raise ValueError(message)  # noqa: TRY004 - of a right type, at the wrong time.
         self._average_decay = decay_of(value)
         with tf.init_scope():
             self._decay.assign(self._average_decay)
@@ -243,11 +274,6 @@ class AveragingOptimizer(AveragingState):
         """As the wrapped optimizer's."""
         self.inner_optimizer.exclude_from_weight_decay(*args, **kwargs)
 
-    def _show(self, average: tf.Variable, weight: Any) -> Any:
-        """What users get as the average of a weight."""
-        del weight
-        return average
-
     def _build(self, weights: Sequence[Any]) -> None:
         """Builds the wrapped optimizer, and averages that start when they are first used."""
         with tf.init_scope():  # It may be called while a training step is traced.
@@ -261,7 +287,10 @@ class AveragingOptimizer(AveragingState):
         self._is_built = True
         entries = self.holder.create(self._averaged, [path_of(w) for w in self._averaged])
         for weight, entry in zip(self._averaged, entries, strict=True):
-            entry.shown = self._show(entry.average, weight)
+            name = f"{path_of(weight).replace('/', '_')}_average"
+            entry.shown = self._shown(entry.average, name)
+        steps = self.holder.steps.first
+        self._counts = () if steps is None else (self._shown(steps, "average_steps"),)
         self.holder.start_later([e for e in entries if not self.holder.was_restored(e)])
 
     def _guard(self) -> contextlib.AbstractContextManager[Any]:
@@ -278,13 +307,19 @@ class AveragingOptimizer(AveragingState):
         """Moves the averages towards the weights: after each real step."""
         if not self._averaged:
             return
+        weights = [entry.variable for entry in self.holder.entries()]
+        self.holder.update(weights, self._current_decay(), "UpdateAverages")
+
+    def _current_decay(self) -> Any:
+        """The decay of this step; None if that is for the holder to say, which counts steps."""
+        if self.holder.pace.counts:
+            return None
         self._is_traced |= not tf.executing_eagerly()
         decay = self._decay.read_value() if self._is_traced else self._average_decay
         if self.num_updates == WARM_UP:
             count = tf.cast(self.iterations, tf.float32)
             decay = tf.minimum(tf.cast(decay, tf.float32), (1.0 + count) / (10.0 + count))
-        weights = [entry.variable for entry in self.holder.entries()]
-        self.holder.update(weights, decay, "UpdateAverages")
+        return decay
 
     def _checked(self) -> Averages:
         if not self._is_built:

@@ -21,6 +21,7 @@ from tf_mavg._keras.files import (
 )
 from tf_mavg._keras.support import path_of
 from tf_mavg._ops.variables import tensorflow_variable
+from tf_mavg.decays import Decay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ class AveragingState:
     # The arguments of the optimizer.
     name: str
     inner_optimizer: Any
-    average_decay: float
+    average_decay: float | Decay
     num_updates: str | None
     average_dtype: str | None
     exclude: Sequence[str] | Callable[[Any], bool] | None
@@ -53,13 +54,15 @@ class AveragingState:
     # The weights that it was built with, and those of them that have averages.
     _weights: Sequence[Any]
     _averaged: Sequence[Any]
+    # The count of the averages' steps, if there is one.
+    _counts: Sequence[Any]
     _is_built: bool
     # What the base class tracks, and checkpoints need not hold.
     _untold: frozenset[str] = frozenset()
 
     @property
     def variables(self) -> Any:
-        """The state of the wrapped optimizer, then the averages.
+        """The state of the wrapped optimizer, the averages, and the count of steps if there is one.
 
         Raises:
           RuntimeError: While averages and weights are swapped, when it would be saved wrongly.
@@ -68,7 +71,7 @@ class AveragingState:
         self._prepare()
         own = self.inner_optimizer.variables
         averages = [self.holder.average(weight) for weight in self._averaged]
-        return type(own)([*own, *averages])  # tf_keras has a list of its own.
+        return type(own)([*own, *averages, *self._counts])  # tf_keras has a list of its own.
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets `variables`, which must exist, to as many values.
@@ -109,7 +112,9 @@ class AveragingState:
         values = {position[id(w)]: self.holder.average(w).numpy() for w in self._averaged}
         in_place = self.holder.state.is_swapped
         if values:
-            write_averages(store, SavedAverages(self._paths(), values, in_place))
+            steps = self.holder.steps.first
+            count = None if steps is None else int(steps.numpy())
+            write_averages(store, SavedAverages(self._paths(), values, in_place, count))
 
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` saved, or the wrapped optimizer's state alone.
@@ -147,6 +152,7 @@ class AveragingState:
             )
             warnings.warn(message, stacklevel=2)
         self.holder.set_values(values)
+        self.holder.steps.set(0 if saved is None else saved.steps or 0)
         self._start_at_loaded_weights(missing)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -171,15 +177,20 @@ class AveragingState:
         exclude: Any = self.exclude
         if callable(exclude):
             exclude = self._keras.saving.serialize_keras_object(exclude)
+        decay: Any = self.average_decay
+        if isinstance(decay, Decay):
+            decay = self._keras.saving.serialize_keras_object(decay)
         return {
             "name": self.name,
             "optimizer": self._keras.saving.serialize_keras_object(self.inner_optimizer),
-            "average_decay": self.average_decay,
+            "average_decay": decay,
             "num_updates": self.num_updates,
             "average_dtype": self.average_dtype,
             "exclude": list(exclude) if isinstance(exclude, list | tuple) else exclude,
             "overwrite_weights": self.overwrite_weights,
             "start_missing_averages": self.start_missing_averages,
+            "start": self.holder.pace.start,
+            "every": self.holder.pace.every,
         }
 
     @classmethod
@@ -193,9 +204,11 @@ class AveragingState:
             for name, value in vars(optimizers).items()
             if isinstance(value, type) and issubclass(value, optimizers.Optimizer)
         }
+        deserialize = cls._keras.saving.deserialize_keras_object
         makers = {
             "optimizer": (optimizers.deserialize, {**known, **(custom_objects or {})}),
-            "exclude": (cls._keras.saving.deserialize_keras_object, custom_objects),
+            "exclude": (deserialize, custom_objects),
+            "average_decay": (deserialize, custom_objects),
         }
         for key, (make, objects) in makers.items():
             if isinstance(config[key], dict):
@@ -241,6 +254,13 @@ class AveragingState:
         Returns:
           The values, and whether the file is of the same weights in the same order.
         """
+        if self.holder.pace.counts and saved.steps is None:
+            message = (
+                "The file must hold the count of the averages' steps, on which their decay depends "
+                "now. Received: averages of a plain decay; train on with that, or load the file "
+                "without the optimizer's state."
+            )
+            raise ValueError(message)
         if saved.in_place:
             message = (
                 "A file to train on from must hold each value in its own place. Received: one of "
@@ -267,7 +287,7 @@ class AveragingState:
                 "weight, make the optimizer with start_missing_averages=True."
             )
             raise ValueError(message)
-        return values, list(found.items()) == [(i, i) for i in range(len(saved.built))]
+        return values, found == {i: i for i in range(len(saved.built))}
 
     def _load_wrapped(self, own: dict[str, Any]) -> None:
         """Loads the wrapped optimizer's state whole, or not at all."""
@@ -276,6 +296,11 @@ class AveragingState:
                 stack.enter_context(_warned(self.inner_optimizer.name))
             stack.enter_context(_put_back_by_failure(self.inner_optimizer.variables))
             self.inner_optimizer.load_own_variables(own)
+
+    def _shown(self, variable: tf.Variable, name: str) -> Any:
+        """What users get of a variable: of an average, or of the count of steps."""
+        del name
+        return variable
 
     def _check_can_start(self, entries: Sequence[Entry]) -> None:
         """Raises ValueError if averages cannot start at weights that are being loaded."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.pace import Pace
 from tf_mavg._averages.placement import check_average_dtype
 from tf_mavg._compat.references import read_in_order
 from tf_mavg._compat.tensorflow import unconverted
-from tf_mavg._ops.lists import check_decay
 from tf_mavg._ops.variables import (
     FLOATING_DTYPES,
     base_dtype,
@@ -22,6 +22,8 @@ from tf_mavg._ops.variables import (
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterable, Sequence
+
+    from tf_mavg.decays import Decay
 
 
 class ExponentialMovingAverage(
@@ -55,19 +57,22 @@ class ExponentialMovingAverage(
             evaluate()
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the arguments of the class it replaces, and three more.
         self,
-        decay: float | tf.Tensor | tf.Variable,
+        decay: float | tf.Tensor | tf.Variable | Decay,
         num_updates: float | tf.Tensor | tf.Variable | None = None,
         zero_debias: bool = False,  # noqa: FBT001, FBT002 - the signature of the class it replaces.
         name: str = "ExponentialMovingAverage",
         *,
         average_dtype: str | None = "same",
+        start: int = 0,
+        every: int = 1,
     ) -> None:
         """Makes an object without averages; `apply` makes them.
 
         Args:
-          decay: Scalar in [0, 1]: a number, tensor or variable. Read at every step.
+          decay: Scalar in [0, 1]: a number, tensor or variable, read at every step; or a schedule
+            of `tf_mavg.decays`, whose n-th decay is that of the n-th `apply`.
           num_updates: Optional count of updates so far: a number, tensor or variable. Read at
             every step.
           zero_debias: For averages of tensors in graphs of TensorFlow 1, as in
@@ -76,15 +81,31 @@ class ExponentialMovingAverage(
           average_dtype: "same" for averages of their variables' dtypes, as TensorFlow's class has
             them; "float32" for float32 averages of float16 and bfloat16 variables, which do not
             stall when steps get small.
+          start: How many calls of `apply` only copy: there is no average yet, so a swap changes
+            nothing, and a file holds the weights. The call after them copies, too; a schedule's
+            first decay would be its own.
+          every: Averages move at each so many calls of `apply` only, by the product of so many
+            decays. With one of these two, or with a schedule, `apply` counts its calls, and
+            checkpoints hold the count.
 
         Raises:
-          ValueError: If `decay` is a number and not in [0, 1], or `average_dtype` is another one.
+          TypeError: If `start` or `every` is no whole number.
+          ValueError: If `decay` is a number and not in [0, 1], `average_dtype` is another one,
+            `start` is below 0 or `every` below 1, or `num_updates` is given beside one of these two
+            or a schedule.
         """
-        check_decay(decay)
+        pace = Pace(decay, start, every)
         check_average_dtype(average_dtype)
-        super().__init__(decay, num_updates, zero_debias, name)
+        if pace.counts and num_updates is not None:
+            message = (
+                "`num_updates` is for a plain decay: schedules, `start` and `every` count by "
+                f"themselves. Received: num_updates={num_updates!r}; for its warm-up, use "
+                "decay=tf_mavg.decays.WarmUp(...)."
+            )
+            raise ValueError(message)
         # The base class keeps those of tensors, which it makes and updates.
-        self.holder = Averages(name, average_dtype)
+        super().__init__(decay, num_updates, zero_debias, name)
+        self.holder = Averages(name, average_dtype, pace=pace)
         self._track_trackable(self.holder.tracked, "averages")
 
     @property
@@ -126,6 +147,12 @@ class ExponentialMovingAverage(
 
     def _apply_in_graph(self, elements: Sequence[Any]) -> tf.Operation:
         tensors, variables = _check(elements)
+        if tensors and self.holder.pace.counts:
+            message = (
+                "Averages of tensors take a plain decay, without `start` and `every`. "
+                f"Received: {tensors[0]!r}; average it by an object of its own."
+            )
+            raise ValueError(message)
         self.holder.state.check_not_swapped("Averages cannot be updated")
         self.holder.create(variables)  # What a function must know of them is made beside them.
         with tf.control_dependencies(self.holder.guard("Averages cannot be updated", variables)):
@@ -251,8 +278,13 @@ class ExponentialMovingAverage(
         """As `swapped`, but checkpoints may be saved: with averages in the place of variables."""
         return self.holder.swapped_for_saving(session)
 
-    def _current_decay(self) -> float | tf.Tensor:
-        """The decay of this step, a float32 scalar computed as TensorFlow's class does."""
+    def _current_decay(self) -> float | tf.Tensor | None:
+        """The decay of this step, a float32 scalar computed as TensorFlow's class does.
+
+        None if that is for the holder to say, which counts steps.
+        """
+        if self.holder.pace.counts:
+            return None
         if self._num_updates is None and isinstance(self._decay, float):
             return self._decay
         decay = _read(self._decay)

@@ -16,6 +16,8 @@ from tf_mavg._tensorflow.swapped_names import swapped_var_list
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tf_mavg.decays import Decay
+
 
 class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc]
     """Wraps an optimizer and keeps moving averages of the variables that it trains.
@@ -38,19 +40,21 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
     def __init__(  # noqa: PLR0913 - contrib's arguments, and two more.
         self,
         opt: tf.compat.v1.train.Optimizer,
-        average_decay: float | tf.Tensor | tf.Variable = 0.9999,
+        average_decay: float | tf.Tensor | tf.Variable | Decay = 0.9999,
         num_updates: float | tf.Tensor | tf.Variable | None = None,
         sequential_update: bool = True,  # noqa: FBT001, FBT002 - the signature that comes back.
         *,
         extra_variables: Iterable[tf.Variable] | Callable[[], Iterable[tf.Variable]] = (),
         average_dtype: str | None = "same",
+        start: int = 0,
+        every: int = 1,
     ) -> None:
         """Wraps `opt`.
 
         Args:
           opt: The `tf.compat.v1.train.Optimizer` that computes and applies gradients.
-          average_decay: Scalar in [0, 1]: a number, tensor or variable. See
-            `ExponentialMovingAverage`.
+          average_decay: Scalar in [0, 1]: a number, tensor or variable; or a schedule of
+            `tf_mavg.decays`. See `ExponentialMovingAverage`.
           num_updates: Optional count of updates so far; with it the decay warms up. See
             `ExponentialMovingAverage`.
           sequential_update: If True, the averages are updated after the variables. If False, at
@@ -59,10 +63,12 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           extra_variables: Variables to average beside the trained ones, such as the statistics of
             batch normalization; or a function that returns them, which each step calls.
           average_dtype: See `ExponentialMovingAverage`.
+          start: How many steps have no average yet. See `ExponentialMovingAverage`.
+          every: Averages move at each so many steps. See `ExponentialMovingAverage`.
 
         Raises:
-          TypeError: If `opt` is no such optimizer.
-          ValueError: If `average_decay` is a number and not in [0, 1].
+          TypeError: If `opt` is no such optimizer, or `start` or `every` is no whole number.
+          ValueError: If another argument is none that `ExponentialMovingAverage` takes.
         """
         if not isinstance(opt, tf.compat.v1.train.Optimizer):
             message = (
@@ -75,7 +81,11 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         self._optimizer = opt
         self._sequential_update = sequential_update
         self._averages = ExponentialMovingAverage(
-            average_decay, num_updates=num_updates, average_dtype=average_dtype
+            average_decay,
+            num_updates=num_updates,
+            average_dtype=average_dtype,
+            start=start,
+            every=every,
         )
         self.holder = self._averages.holder
         self.holder.tracked.offers_slots = False  # This optimizer does.
@@ -212,7 +222,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
     def variables(self) -> list[tf.Variable]:
         """The state of the wrapped optimizer, then the averages; in a graph, its own."""
         averages = [entry.average for entry in self.holder.entries()]
-        return [*self._optimizer.variables(), *averages]
+        return [*self._optimizer.variables(), *averages, *self.holder.steps_at_hand()]
 
     def _trackable_children(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """What tf.train.Checkpoint saves beside the slots: what the wrapped optimizer has."""

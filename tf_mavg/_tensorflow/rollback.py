@@ -53,6 +53,7 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
         holder.forget(averages)
         for variable, value in held:
             variable.assign(value)
+        holder.steps.agree()
         for state, swapped, restored in states:
             state.put_back(swapped=swapped, restored=restored)
         raise

@@ -1,0 +1,93 @@
+"""How many steps the averages of a holder have seen, for rates that depend on it.
+
+The count lies beside the averages, one a device, as a replica counts for itself: the counts of all
+replicas agree without a word between them. It lies in the memory of the device's host, where rates
+are computed. Checkpoints hold one of the counts, and give it to all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tf_mavg._compat.tensorflow import NotingVariable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Steps:
+    """The counts of one holder.
+
+    Attributes:
+      first: The count that checkpoints hold; None before averages are made.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Counts nothing yet; `name` is that of the holder."""
+        self._name = name
+        self._counts: dict[tuple[tf.Graph | None, str], tf.Variable] = {}
+        self.first: tf.Variable | None = None
+
+    def add_device(self, device: str, graph: tf.Graph | None) -> bool:
+        """Makes the count of a device in a graph of TensorFlow 1, or in eager mode (None).
+
+        Returns:
+          Whether it is the one that checkpoints hold.
+        """
+        if (graph, device) in self._counts:
+            return False
+        with tf.init_scope(), tf.device(_host_of(device)):
+            start = 0 if graph or self.first is None else self.first.read_value()
+            made = NotingVariable(
+                initial_value=tf.cast(start, tf.int64),
+                note=self._note_restored,
+                name=f"{self._name}/steps",
+            )
+        self._counts[graph, device] = made
+        if graph is not None or self.first is not None:
+            return False
+        self.first = made
+        return True
+
+    def next(self, devices: Iterable[str], graph: tf.Graph | None = None) -> Any:
+        """The number of the step that begins, from 1: in eager mode a number, else a tensor."""
+        value = self._at(devices, graph)[0].read_value() + 1
+        return int(value) if tf.executing_eagerly() else value
+
+    def advance(self, devices: Iterable[str], graph: tf.Graph | None = None) -> list[tf.Operation]:
+        """Counts a step that has been taken; returns the operations that do, in a graph."""
+        made = [count.assign_add(1, read_value=False) for count in self._at(devices, graph)]
+        return [] if tf.executing_eagerly() else made
+
+    def set(self, value: int) -> None:
+        """Gives the counts of eager mode a value."""
+        for count in self.variables():
+            count.assign(value)
+
+    def agree(self) -> None:
+        """Gives all counts of eager mode the value of the first, after that was put back."""
+        if self.first is not None:
+            self.set(self.first.read_value())
+
+    def variables(self, of: tf.Graph | None = None) -> list[tf.Variable]:
+        """The counts of a graph of TensorFlow 1, or of eager mode."""
+        return [count for (graph, _), count in self._counts.items() if graph is of]
+
+    def _at(self, devices: Iterable[str], graph: tf.Graph | None) -> list[tf.Variable]:
+        return [self._counts[graph, device] for device in dict.fromkeys(devices)]
+
+    def _note_restored(self, value: tf.Tensor, restore: int) -> None:
+        del restore
+        for count in self.variables():
+            if count is not self.first:
+                count.assign(value)
+
+
+def _host_of(device: str) -> str:
+    """The processor that feeds a device; a processor feeds itself."""
+    spec = tf.DeviceSpec.from_string(device or "/cpu:0")
+    if spec.device_type in {None, "CPU"}:
+        return device or "/cpu:0"
+    return str(spec.replace(device_type="CPU", device_index=0).to_string())
