@@ -227,6 +227,35 @@ def test_one_holder_serves_the_default_graph_and_no_other(use_resource):
     ]
 
 
+@pytest.mark.parametrize("use_resource", [True, False], ids=["resource", "reference"])
+@pytest.mark.parametrize("sequential", [True, False], ids=["after", "beside"])
+def test_a_session_refuses_steps_while_swapped_before_they_train_anything(use_resource, sequential):
+    with tf.Graph().as_default() as graph, tf1.Session() as session:
+        variable = tf1.get_variable("v", initializer=[1.0], use_resource=use_resource)
+        optimizer = tf_mavg.MovingAverageOptimizer(
+            tf1.train.MomentumOptimizer(1.0, 0.9), 0.5, sequential_update=sequential
+        )
+        step = tf1.get_variable("step", initializer=0)
+        train = optimizer.minimize(tf.reduce_sum(variable), global_step=step)
+        restart = optimizer.averages.restart()
+        swapped = [optimizer.averages.swapped(session) for _ in range(2)]
+        session.run(tf1.global_variables_initializer())
+        assert session.run(tf1.report_uninitialized_variables()).size == 0
+        graph.finalize()
+        session.run(train)
+        state = [variable, step, *optimizer.variables()]
+        before = session.run(state)
+        for context in swapped:
+            with context:
+                inside = session.run(state)
+                for refused in (train, restart):
+                    with pytest.raises(tf.errors.InvalidArgumentError, match="swap back first"):
+                        session.run(refused)
+                assert session.run(state) == inside
+            assert session.run(state) == before
+        session.run(train)
+
+
 def test_what_was_made_in_a_graph_serves_eager_mode_too():
     with tf.Graph().as_default():
         averages = tf_mavg.ExponentialMovingAverage(0.5)

@@ -245,7 +245,7 @@ class Averages:
         if tf.inside_function():
             message = "swapped() must be entered in eager mode, not while a function is traced."
             raise RuntimeError(message)
-        return self._exchange.in_session(self._exchange.op(), session)
+        return self._exchange.in_session(self._exchange.there_and_back(), session)
 
     @contextlib.contextmanager
     def swapped_for_saving(self, session: tf.compat.v1.Session | None = None) -> Iterator[None]:

@@ -30,7 +30,7 @@ class Exchange:
         self._divided_for: list[Entry] | None = None
         self._alike: ops.Binding | None = None
         self._unlike: list[tuple[Any, tf.Variable]] = []
-        self._ops: dict[tuple[tf.Graph, int], tf.Operation] = {}
+        self._ops: dict[tuple[tf.Graph, int], tuple[tf.Operation, tf.Operation]] = {}
 
     def __call__(self) -> tf.Operation | None:
         """Exchanges all, or none if it fails.
@@ -79,8 +79,11 @@ class Exchange:
         if self._alike is not None:
             self._alike.swap_variables()
 
-    def op(self) -> tf.Operation:
-        """The operation in the default graph, made once for as many averages as there are."""
+    def there_and_back(self) -> tuple[tf.Operation, tf.Operation]:
+        """Two operations in the default graph: each exchanges, and tells the graph's own steps.
+
+        Made once for as many averages as there are.
+        """
         graph = tf.compat.v1.get_default_graph()
         key = (graph, len(self._averages.entries()))
         if key not in self._ops:
@@ -90,14 +93,21 @@ class Exchange:
                     "swap op: call it once, and enter the context that it returns when needed."
                 )
                 raise RuntimeError(message)
-            self._ops[key] = self()
+            exchange, flags = self(), self._averages.state.graph_flags
+            self._ops[key] = flags.raise_after(exchange), flags.lower_after(exchange)
         return self._ops[key]
 
     @contextlib.contextmanager
     def in_session(
-        self, operation: tf.Operation, session: tf.compat.v1.Session | None
+        self,
+        there_and_back: tuple[tf.Operation, tf.Operation],
+        session: tf.compat.v1.Session | None,
     ) -> Iterator[None]:
         """A context in which averages and variables have changed places in a Session.
+
+        Args:
+          there_and_back: What runs on entry, and on exit.
+          session: The Session; by default the default Session.
 
         Raises:
           RuntimeError: If there is no Session to run in.
@@ -106,7 +116,13 @@ class Exchange:
         if session is None:
             message = "swapped() needs a Session in graph mode: pass it or enter `with session:`."
             raise RuntimeError(message)
-        with self._averages.state.swapped_by(lambda: _run_without_hooks(session, operation)):
+        there, back = there_and_back
+        state = self._averages.state
+
+        def exchange() -> None:
+            _run_without_hooks(session, back if state.is_swapped else there)
+
+        with state.swapped_by(exchange):
             yield
 
 

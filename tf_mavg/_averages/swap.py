@@ -2,7 +2,8 @@
 
 A swap is noted in three places, which change together: in Python, for eager code; in a flag beside
 the averages of each device, for functions that were traced before; and in a mark that checkpoints
-hold, so that a restore knows where the values of its file belong.
+hold, so that a restore knows where the values of its file belong. Graphs of TensorFlow 1 have flags
+of their own.
 
 Ctrl-C takes effect before a swap, or after it is noted and will be undone.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
+from tf_mavg._averages.graph_flags import GraphFlags
 from tf_mavg._compat.tensorflow import (
     NotingVariable,
     compiles_with_xla,
@@ -50,6 +52,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         self._may_save = False
         self._entry = threading.RLock()  # Held from the look at the state to the end of a swap.
         self._flags = self._no_dependency({})  # By device: a flag, and a shape for XLA.
+        self.graph_flags = self._no_dependency(GraphFlags())
         if tf.compat.v1.executing_eagerly_outside_functions():
             self._make_mark()
 
@@ -140,28 +143,32 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
           device: Where the function at hand works; by default where the first averages lie.
 
         Returns:
-          In a function, the operations that what is refused must wait for.
+          In a function or a graph, the operations that what is refused must wait for.
 
         Raises:
           RuntimeError: If they are swapped now.
         """
         self.check_not_swapped(what)
-        if tf.executing_eagerly() or not tf.inside_function():
+        if tf.executing_eagerly():
             return []
         if not tf.compat.v1.executing_eagerly_outside_functions():
+            return [self._assert(self.graph_flags.is_lowered(), what)]
+        if not tf.inside_function():
             return []
         if not self._flags:  # The function may make the first averages further on.
             self.add_device(device or "")
         flag, shape = self._flags.get(device) or next(iter(self._flags.values()))
-        # The op itself: tf.debugging.Assert would add a conditional, a function call a step.
-        holds = tf.logical_not(flag.read_value())
-        message = tf.constant(f"{what} {self._way_out}")
-        asserted = tf.raw_ops.Assert(condition=holds, data=[message])
+        asserted = self._assert(tf.logical_not(flag.read_value()), what)
         if not compiles_with_xla():
             return [asserted]
         with tf.control_dependencies([asserted]):  # It has the better words.
             compiled = tf.ensure_shape(shape.read_value(), [1], name=_SEEN_BY_XLA)
         return [compiled.op]
+
+    def _assert(self, is_not_swapped: tf.Tensor, what: str) -> tf.Operation:
+        # The op itself: tf.debugging.Assert would add a conditional, a function call a step.
+        message = tf.constant(f"{what} {self._way_out}")
+        return tf.raw_ops.Assert(condition=is_not_swapped, data=[message])
 
     def flags(self) -> dict[str, tf.Variable]:
         """The variables that functions read: a SavedModel that holds such functions needs them."""
@@ -187,7 +194,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         Where XLA refused a step within it, in words of its own, it says so in ours.
         """
         with self._entry:
-            self.guard("swapped() cannot be entered")
+            self.check_not_swapped("swapped() cannot be entered")
             try:
                 self.swap(swap)
             except BaseException:

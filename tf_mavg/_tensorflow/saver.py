@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tensorflow as tf
 
 from tf_mavg._compat.saver import RenamingBuilder, SaveableObject, SaveSpec, slice_info
-from tf_mavg._tensorflow.swapped_names import MARK, Exchange, SwappedVarList, exchange_marked_in
+from tf_mavg._tensorflow.swapped_names import MARK, SwappedKeys, SwappedVarList, exchange_marked_in
 
 if TYPE_CHECKING:
     from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
@@ -19,7 +19,7 @@ Unmarked = Literal["plain", "swapped"]
 class _Mark(SaveableObject):  # type: ignore[misc]
     """What a swapping saver saves beside the variables: which of them it has exchanged."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SwappedKeys) -> None:
         with tf.device("/cpu:0"):
             mark = tf.constant(exchange.mark(), tf.string)
         super().__init__(mark, [SaveSpec(mark, "", MARK)], MARK)
@@ -124,7 +124,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
             )
             raise RuntimeError(message)
 
-    def _exchanged_in(self, reader: Any, path: str) -> Exchange:
+    def _exchanged_in(self, reader: Any, path: str) -> SwappedKeys:
         """What is exchanged in a file, by its mark or, if it has none, by what the user said."""
         marked = exchange_marked_in(reader)
         if marked is not None:
@@ -140,7 +140,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
                 "swapping saver of tf.contrib.opt did."
             )
             raise ValueError(message)
-        return likely if self._unmarked == "swapped" else Exchange({})
+        return likely if self._unmarked == "swapped" else SwappedKeys({})
 
     def _check(self, reader: Any, sources: dict[str, str], path: str) -> None:
         """Checks that the file has a value for each variable, before any is assigned."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MARK: Final = "tf_mavg/swapped"
 
 
-class Exchange:
+class SwappedKeys:
     """Which keys of a file hold each other's values.
 
     Attributes:
@@ -34,7 +34,7 @@ class Exchange:
     """
 
     def __init__(self, weight_keys: Mapping[str, str]) -> None:
-        """Makes the exchange of each average with its variable; none is left out."""
+        """Notes the key of each average with that of its variable; none is left out."""
         self.weight_keys = dict(weight_keys)
         self._others = self.weight_keys | {v: a for a, v in self.weight_keys.items()}
 
@@ -47,7 +47,7 @@ class Exchange:
         return np.array(list(self.weight_keys.items()), dtype=object).reshape(-1, 2)
 
 
-def exchange_marked_in(reader: Any) -> Exchange | None:
+def exchange_marked_in(reader: Any) -> SwappedKeys | None:
     """What the mark of a file says; None if it has no mark.
 
     Raises:
@@ -60,7 +60,7 @@ def exchange_marked_in(reader: Any) -> Exchange | None:
     except IndexError as error:  # What a reader makes of a file that is too short.
         message = f"The mark of a swapping checkpoint, {MARK!r}, must be readable: {error}."
         raise tf.errors.DataLossError(None, None, message) from error
-    return Exchange({average.decode(): variable.decode() for average, variable in pairs})
+    return SwappedKeys({average.decode(): variable.decode() for average, variable in pairs})
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class SwappedVarList:
     """
 
     by_key: dict[str, Any]
-    exchange: Exchange
+    exchange: SwappedKeys
 
     def variables(self) -> Iterable[tuple[str, tf.Variable]]:
         """Each variable, or shard, with the key under which it is saved."""
@@ -84,7 +84,7 @@ class SwappedVarList:
                 if isinstance(variable, tf.Variable):
                     yield key, variable
 
-    def exchange_without_mark(self, keys: AbstractSet[str], averages_name: str) -> Exchange:
+    def exchange_without_mark(self, keys: AbstractSet[str], averages_name: str) -> SwappedKeys:
         """What a swapping saver without a mark, contrib's, would have exchanged in a file.
 
         Args:
@@ -93,10 +93,10 @@ class SwappedVarList:
             when the file was written, and none now.
         """
         likely = {f"{key}/{averages_name}": key for key in self.by_key} | self.exchange.weight_keys
-        return Exchange({a: v for a, v in likely.items() if a in keys and v in keys})
+        return SwappedKeys({a: v for a, v in likely.items() if a in keys and v in keys})
 
     def sources(
-        self, exchanged: Exchange, keys: AbstractSet[str]
+        self, exchanged: SwappedKeys, keys: AbstractSet[str]
     ) -> tuple[dict[str, str], list[str]]:
         """Where to read what this saver has under each key, so that each gets its own value.
 
@@ -167,7 +167,7 @@ def swapped_var_list(
         return members if isinstance(saved, list) or len(members) > 1 else members[0]
 
     by_key = {key: partner(saved) for key, saved in var_list.items()}
-    return SwappedVarList(by_key, Exchange(weight_keys))
+    return SwappedVarList(by_key, SwappedKeys(weight_keys))
 
 
 def _as_list(saved: Any) -> list[Any]:
