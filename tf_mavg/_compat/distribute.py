@@ -103,11 +103,11 @@ def all_reduce_of_ones(strategy: Any, seconds: int) -> int:
         ones = tf.ones([1, 1, 1, 1, 1, 1, 1], tf.int64)
         return context.all_reduce(tf.distribute.ReduceOp.SUM, ones, options)
 
-    @tf.function(autograph=False)  # Eagerly it would warn that it is slow.
     def run() -> Any:
         return strategy.experimental_local_results(strategy.run(add_up))[0]
 
-    return int(tf.reshape(run(), []))
+    traced = tf.function(run, autograph=False)  # Eagerly it would warn that it is slow.
+    return int(tf.reshape(traced(), []))
 
 
 def steps_are_under_way(strategy: Any) -> bool:
