@@ -25,7 +25,7 @@ FLOORS = [
     {"_native"},
     {"_compat"},
     {"_ops", "_decays"},
-    {"ops", "decays"},
+    {"ops", "decays", "posthoc"},
     {"_averages"},
     {"_tensorflow"},
     {"_keras"},

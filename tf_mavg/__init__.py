@@ -6,7 +6,7 @@ from typing import Any
 from tf_mavg._ops import library  # First: it says what is missing, in one sentence.
 
 # isort: split
-from tf_mavg import decays, ops
+from tf_mavg import decays, ops, posthoc
 from tf_mavg._tensorflow.checkpoint import SwappingCheckpointManager
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
 from tf_mavg._tensorflow.optimizer import MovingAverageOptimizer
@@ -22,6 +22,7 @@ __all__ = [
     "__version__",
     "decays",
     "ops",
+    "posthoc",
 ]
 
 
