@@ -29,7 +29,8 @@ FLOORS = [
     {"_averages"},
     {"_tensorflow"},
     {"_keras"},
-    {"keras", "tf_keras"},
+    {"_files"},
+    {"keras", "tf_keras", "merge"},
     {"_commands"},
 ]
 MODULES = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from tf_mavg._commands import merge
 from tf_mavg._commands.info import report
 
 
@@ -13,6 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tf_mavg", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="print what this installation is made of and runs on")
+    merge.add_to(commands)
     bench = commands.add_parser(
         "bench", help="measure it against its peers on this machine", add_help=False
     )
@@ -20,9 +22,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "info":
         print(report())
-    else:
+    elif options.command == "bench":
         # Only a built package holds the benchmark.
         importlib.import_module("tf_mavg._bench.cli").main(options.arguments)
+    else:
+        try:
+            print(options.run(options))
+        except (OSError, ValueError) as error:  # What the user can put right.
+            parser.exit(1, f"tf_mavg {options.command}: {error}\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # The entry that tells whose averages a file has: JSON as bytes, since a file holds arrays.
-_DESCRIPTION: Final = "averages_of"
+DESCRIPTION: Final = "averages_of"
 
 # What Keras puts behind names that occur again.
 _NUMBER: Final = r"_\d+(?=/|$)"
@@ -52,14 +52,14 @@ def write_averages(store: Any, saved: SavedAverages) -> None:
         "in_place": saved.in_place,
         "steps": saved.steps,
     }
-    store[_DESCRIPTION] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    store[DESCRIPTION] = np.frombuffer(json.dumps(description).encode(), np.uint8)
 
 
 def read_averages(store: Any) -> SavedAverages | None:
     """The averages of a file; None if it has none."""
-    if _DESCRIPTION not in store.keys():  # noqa: SIM118 - no dict.
+    if DESCRIPTION not in store.keys():  # noqa: SIM118 - no dict.
         return None
-    description = json.loads(bytes(np.asarray(store[_DESCRIPTION]).tobytes()))
+    description = json.loads(bytes(np.asarray(store[DESCRIPTION]).tobytes()))
     values = {at: store[f"average_{i}"] for i, at in enumerate(description["averages"])}
     return SavedAverages(
         description["built"], values, description["in_place"], description["steps"]
@@ -71,7 +71,7 @@ def without_averages(store: Any) -> dict[str, Any]:
     own = [
         key
         for key in store.keys()  # noqa: SIM118 - no dict.
-        if key != _DESCRIPTION and not key.startswith("average_")
+        if key != DESCRIPTION and not key.startswith("average_")
     ]
     return {key: store[key] for key in own}
 
