@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 # The key of the graph of objects in checkpoints of tf.train.Checkpoint.
 OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
-# Bytes that wait to be written together: a file of the checkpoint is of this size, or one tensor.
+# From so many bytes on, what waits is written: as one file of the checkpoint.
 _SHARD_BYTES: Final = 1 << 25
 
 
@@ -58,11 +59,10 @@ class CheckpointWriter:
 
     def write(self, key: str, value: Any) -> None:
         """Takes a value; keys come sorted."""
-        size = np.asarray(value).nbytes
-        if self._bytes + size > _SHARD_BYTES:
-            self._flush()
         self._waiting[key] = value
-        self._bytes += size
+        self._bytes += np.asarray(value).nbytes
+        if self._bytes >= _SHARD_BYTES:  # At once: a large value must not wait beside the next.
+            self._flush()
 
     def note(self, key: str, text: str) -> None:
         """Adds a text under a key of its own, which restores leave alone."""
@@ -81,14 +81,25 @@ class CheckpointWriter:
         if not self._waiting:
             return
         prefix = str(self._folder / f"shard_{len(self._shards)}")
-        tf.raw_ops.SaveV2(
-            prefix=prefix,
-            tensor_names=list(self._waiting),
-            shape_and_slices=[""] * len(self._waiting),
-            tensors=[tf.constant(value) for value in self._waiting.values()],
-        )
+        with tf.device("/cpu:0"):
+            tf.raw_ops.SaveV2(
+                prefix=prefix,
+                tensor_names=list(self._waiting),
+                shape_and_slices=[""] * len(self._waiting),
+                tensors=[_tensor(value) for value in self._waiting.values()],
+            )
         self._shards.append(prefix)
         self._waiting, self._bytes = {}, 0
+
+
+def _tensor(value: Any) -> tf.Tensor:
+    """A value as a tensor; without a copy, of which tf.constant makes two, if it is an array."""
+    array = np.asarray(value)
+    if array.dtype == ml_dtypes.bfloat16:
+        return tf.bitcast(_tensor(array.view(np.uint16)), tf.bfloat16)
+    if not (array.ndim and array.flags.writeable and array.dtype.kind in "fiu"):
+        return tf.constant(value)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 @contextlib.contextmanager
