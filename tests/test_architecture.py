@@ -30,7 +30,7 @@ FLOORS = [
     {"_tensorflow"},
     {"_keras"},
     {"_files"},
-    {"keras", "tf_keras", "merge"},
+    {"keras", "tf_keras", "merge", "convert"},
     {"_commands"},
 ]
 MODULES = [

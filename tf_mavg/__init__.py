@@ -11,6 +11,7 @@ from tf_mavg._tensorflow.checkpoint import SwappingCheckpointManager
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
 from tf_mavg._tensorflow.optimizer import MovingAverageOptimizer
 from tf_mavg._tensorflow.saver import SwappingSaver
+from tf_mavg.convert import convert_checkpoint
 from tf_mavg.merge import merge_checkpoints
 
 __version__: str = library.BUILD_INFO["version"]
@@ -21,6 +22,7 @@ __all__ = [
     "SwappingCheckpointManager",
     "SwappingSaver",
     "__version__",
+    "convert_checkpoint",
     "decays",
     "merge_checkpoints",
     "ops",

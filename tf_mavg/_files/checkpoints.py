@@ -29,6 +29,7 @@ class CheckpointFile:
     Attributes:
       path: The prefix of its files.
       kind: Its format, for messages.
+      reader: TensorFlow's reader of it.
       specs: Shape and dtype of each value by key, sorted.
     """
 
@@ -37,14 +38,14 @@ class CheckpointFile:
     def __init__(self, path: Path) -> None:
         """Opens a checkpoint; raises tf.errors.OpError if it cannot be read."""
         self.path = path
-        self._reader = tf.train.load_checkpoint(str(path))
-        shapes = self._reader.get_variable_to_shape_map()
-        dtypes = self._reader.get_variable_to_dtype_map()
+        self.reader = tf.train.load_checkpoint(str(path))
+        shapes = self.reader.get_variable_to_shape_map()
+        dtypes = self.reader.get_variable_to_dtype_map()
         self.specs = {key: Spec(tuple(shapes[key]), dtypes[key].name) for key in sorted(shapes)}
 
     def read(self, key: str) -> Any:
         """A value: an array, or bytes."""
-        return self._reader.get_tensor(key)
+        return self.reader.get_tensor(key)
 
 
 class CheckpointWriter:

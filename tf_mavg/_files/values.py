@@ -65,4 +65,9 @@ def weighted_sum(
                 total[part] += product
         del value
         is_first = False
-    return total.reshape(spec.shape).astype(tf.as_dtype(spec.dtype).as_numpy_dtype, copy=False)
+    return rounded_to(spec, total.reshape(spec.shape))
+
+
+def rounded_to(spec: Spec, value: Any) -> NDArray[Any]:
+    """A value in another dtype, rounded to nearest; itself if it has that dtype."""
+    return np.asarray(value).astype(tf.as_dtype(spec.dtype).as_numpy_dtype, copy=False)
