@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tf_mavg._files.averages import find_averages
 from tf_mavg._files.checkpoints import OBJECT_GRAPH, CheckpointFile
 from tf_mavg._files.formats import opened, written_like
+from tf_mavg._files.marks import CONVERTED, NOTES
 from tf_mavg._files.publishing import beside, check_is_new
 from tf_mavg._files.values import rounded_to
 from tf_mavg._keras.conversion import convert_keras_file
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["NOTE", "convert_checkpoint"]
-
-# Under this key a converted checkpoint tells what it was made of, as JSON.
-NOTE: Final = "tf_mavg/converted"
+__all__ = ["convert_checkpoint"]
 
 Kept = Literal["averages", "weights"]
 
@@ -50,6 +48,8 @@ def convert_checkpoint(  # noqa: PLR0913 - two of them for one format each.
       averages_name: In a Saver's file, the last part of the names of averages.
       custom_objects: For a .keras file: what its Keras is to know by name.
       progress: Called with the keys to go through; returns what to iterate over. For progress bars.
+
+    A checkpoint tells under the key `tf_mavg/converted`, as JSON, what it was made of.
 
     Raises:
       FileExistsError: If the output exists.
@@ -97,7 +97,7 @@ def _convert(  # noqa: PLR0913, PLR0917 - what was asked for.
                 f"{file.specs[average]}, {weight!r} {file.specs[weight]}."
             )
             raise ValueError(message)
-    keys = [key for key in file.specs if key not in found.only_averages and key != NOTE]
+    keys = [key for key in file.specs if key not in found.only_averages and key not in NOTES]
     with written_like(file, output) as writer:
         for key in progress(keys):
             if key == OBJECT_GRAPH:
@@ -106,4 +106,4 @@ def _convert(  # noqa: PLR0913, PLR0917 - what was asked for.
                 writer.write(key, rounded_to(file.specs[key], file.read(sources[key])))
             else:
                 writer.write(key, file.read(key))
-        writer.note(NOTE, note)
+        writer.note(CONVERTED, note)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tf_mavg._files.formats import opened, written_like
-from tf_mavg._files.marks import is_mark
+from tf_mavg._files.marks import MERGED, NOTES, is_mark
 from tf_mavg._files.values import weighted_sum
 
 if TYPE_CHECKING:
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     from tf_mavg._files.formats import File
 
-__all__ = ["NOTE", "coefficients", "merge_checkpoints"]
-
-# Under this key a merged file tells what it was merged of, as JSON.
-NOTE: Final = "tf_mavg/merged"
+__all__ = ["coefficients", "merge_checkpoints"]
 
 # The share of the gradient of step i of n that a merge keeps, by i / n.
 _SHARES: Final[dict[str, Callable[[float], float]]] = {
@@ -80,7 +77,7 @@ def merge_checkpoints(
     Every floating-point value is averaged, those of an optimizer too. Everything else, such as
     counts of steps, is that of the last input. A value is read, summed and written at a time:
     memory is needed for about two of the largest. The output appears whole or not at all, and tells
-    under the key `NOTE` what it was made of.
+    under the key `tf_mavg/merged`, as JSON, what it was made of.
 
     Args:
       paths: TensorFlow checkpoints, by their prefixes, or .keras or .weights.h5 files; the oldest
@@ -107,14 +104,14 @@ def merge_checkpoints(
         for file in files[:-1]:
             _check_alike(file, last)
         with written_like(last, Path(output)) as writer:
-            for key in progress([key for key in last.specs if key != NOTE]):
+            for key in progress([key for key in last.specs if key not in NOTES]):
                 spec = last.specs[key]
                 if spec.is_floating:
                     reads = [_reader(file, key) for file in files]
                     writer.write(key, weighted_sum(shares, reads, spec, compute_dtype))
                 else:
                     writer.write(key, last.read(key))
-            writer.note(NOTE, _provenance(files, shares))
+            writer.note(MERGED, _provenance(files, shares))
 
 
 def _reader(file: File, key: str) -> Callable[[], Any]:
@@ -143,7 +140,7 @@ def _check_alike(file: File, last: File) -> None:
         )
         raise ValueError(message)
     for one, other in ((file, last), (last, file)):
-        missing = next((key for key in one.specs if key not in other.specs and key != NOTE), None)
+        missing = next((key for key in one.specs if key not in {*other.specs, *NOTES}), None)
         if missing is not None:
             message = (
                 f"All inputs must hold the same values. Received: {missing!r} in {one.path} and "

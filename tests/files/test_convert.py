@@ -13,7 +13,7 @@ from keras_models import data, faces
 from oracle import BFLOAT16, assert_same_bits
 
 import tf_mavg
-from tf_mavg.convert import NOTE
+from tf_mavg._files.marks import CONVERTED
 
 tf1 = tf.compat.v1
 
@@ -60,8 +60,8 @@ def test_a_savers_file(tmp_path, swapped, keep, expected):
         assert session.run(w).tolist() == expected
         assert session.run(step) == 0
     names = {name for name, _ in tf.train.list_variables(str(tmp_path / "out"))}
-    assert names == {"w", "global_step", NOTE}
-    note = json.loads(tf.train.load_variable(str(tmp_path / "out"), NOTE))
+    assert names == {"w", "global_step", CONVERTED}
+    note = json.loads(tf.train.load_variable(str(tmp_path / "out"), CONVERTED))
     assert note == {"input": str(tmp_path / "in"), "keep": keep}
 
 

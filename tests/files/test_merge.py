@@ -17,7 +17,8 @@ from oracle import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, assert_same_bits, normal
 from places import PROGRAMS
 
 import tf_mavg
-from tf_mavg.merge import NOTE, coefficients
+from tf_mavg._files.marks import CONVERTED, MERGED
+from tf_mavg.merge import coefficients
 
 tf1 = tf.compat.v1
 MEGABYTE = 1 << 20
@@ -150,7 +151,7 @@ def test_the_output_tells_what_it_is_made_of_and_can_be_merged_again(tmp_path):
         tf.train.Checkpoint(w=tf.Variable(float(i))).write(str(tmp_path / f"in-{i}"))
     inputs = [tmp_path / "in-1", tmp_path / "in-2"]
     tf_mavg.merge_checkpoints(inputs, tmp_path / "out", [0.25, 0.75])
-    note = json.loads(tf.train.load_variable(str(tmp_path / "out"), NOTE))
+    note = json.loads(tf.train.load_variable(str(tmp_path / "out"), MERGED))
     assert note["inputs"] == [
         {"path": str(path), "coefficient": share}
         for path, share in zip(inputs, [0.25, 0.75], strict=True)
@@ -160,6 +161,20 @@ def test_the_output_tells_what_it_is_made_of_and_can_be_merged_again(tmp_path):
     for name in ("again", "and-again"):
         path = str(tmp_path / name)
         assert tf.train.load_variable(path, "w/.ATTRIBUTES/VARIABLE_VALUE") == 1.875
+
+
+def test_a_converted_file_is_merged_with_one_that_never_had_averages(tmp_path):
+    model, averages = tf.Module(), tf_mavg.ExponentialMovingAverage(0.5)
+    model.w = tf.Variable(1.0)
+    written(tmp_path / "plain", model=model)
+    averages.create_averages([model.w])
+    written(tmp_path / "averaged", model=model, averages=averages)
+    tf_mavg.convert_checkpoint(tmp_path / "averaged", tmp_path / "converted")
+    for i, names in enumerate([("plain", "converted"), ("converted", "plain")]):
+        tf_mavg.merge_checkpoints([tmp_path / name for name in names], tmp_path / f"out-{i}")
+        keys = {name for name, _ in tf.train.list_variables(str(tmp_path / f"out-{i}"))}
+        assert keys >= {"model/w/.ATTRIBUTES/VARIABLE_VALUE", MERGED}
+        assert CONVERTED not in keys
 
 
 @pytest.mark.parametrize("partitions", [None, 2])
@@ -235,7 +250,7 @@ def test_a_keras_file_in_bfloat16(tmp_path):
     with zipfile.ZipFile(tmp_path / "out.keras") as archive:
         archive.extract("model.weights.h5", tmp_path)
     with h5py.File(tmp_path / "model.weights.h5") as file:
-        assert len(json.loads(file.attrs[NOTE])["inputs"]) == 2
+        assert len(json.loads(file.attrs[MERGED])["inputs"]) == 2
 
 
 def test_averages_of_keras_files_are_merged_as_well(tmp_path):
@@ -257,7 +272,11 @@ def test_averages_of_keras_files_are_merged_as_well(tmp_path):
 
 
 def written(path, **values: object):
-    tf.train.Checkpoint(**{k: tf.Variable(v) for k, v in values.items()}).write(str(path))
+    tracked = {
+        key: value if isinstance(value, tf.__internal__.tracking.Trackable) else tf.Variable(value)
+        for key, value in values.items()
+    }
+    tf.train.Checkpoint(**tracked).write(str(path))
     return path
 
 

@@ -1,4 +1,8 @@
-"""What tells in a file of ours where its averages stand: marks, which must not be mixed up."""
+"""Keys of our own in files: marks and notes.
+
+A mark tells where averages stand, and must not be mixed up. A note tells what a file was made of,
+as JSON, and means nothing to who restores it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ from tf_mavg._tensorflow.swapped_names import MARK
 
 # How the key of a swap state in object checkpoints ends.
 IN_PLACE: Final = "/averages_in_place/.ATTRIBUTES/VARIABLE_VALUE"
+
+MERGED: Final = "tf_mavg/merged"
+CONVERTED: Final = "tf_mavg/converted"
+NOTES: Final = frozenset({MERGED, CONVERTED})
 
 
 def is_mark(key: str) -> bool:
