@@ -25,12 +25,12 @@ FLOORS = [
     {"_native"},
     {"_compat"},
     {"_ops", "_decays"},
-    {"ops", "decays", "posthoc"},
+    {"ops", "decays"},
     {"_averages"},
     {"_tensorflow"},
     {"_keras"},
     {"_files"},
-    {"keras", "tf_keras", "merge", "convert"},
+    {"keras", "tf_keras", "merge", "convert", "posthoc"},
     {"_commands"},
 ]
 MODULES = [

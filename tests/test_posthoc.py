@@ -1,12 +1,17 @@
 """Averages chosen after training: coefficients of EDM2, and averages that were tracked."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_mavg.decays import PowerFunction
-from tf_mavg.posthoc import coefficients, exponent_of
+from tf_mavg.posthoc import Snapshots, coefficients, exponent_of, reconstruct
 
 # Snapshots of the sources' small system: steps and widths.
 STEPS = [500, 1000, 500, 1000]
@@ -106,3 +111,93 @@ def test_the_reconstruction_is_near_the_average_that_was_tracked(sigma_rel, erro
 def test_what_does_not_fit_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         coefficients(*arguments)
+
+
+# Snapshots in files.
+
+WIDTHS = (0.05, 0.10)
+SCHEDULES = [PowerFunction(sigma_rel=sigma) for sigma in WIDTHS]
+KEY = "w/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def snapshots_of_a_walk(folder, steps=60, every=10):
+    """Averages of two widths over a random walk, their snapshots, and how the walk went."""
+    walk = np.random.default_rng(1).standard_normal([steps, 5]).cumsum(axis=0)
+    weight, count = tf.Variable(np.zeros(5)), tf.Variable(0)
+    checkpoint = tf.train.Checkpoint(w=weight, count=count)
+    snapshots = Snapshots(folder, SCHEDULES)
+    averages, files = [np.zeros(5), np.zeros(5)], {}
+    for n, value in enumerate(walk, start=1):
+        count.assign(n)
+        for i, schedule in enumerate(SCHEDULES):
+            averages[i] = averages[i] - (averages[i] - value) * schedule.rate(n)
+            if n % every == 0:
+                weight.assign(averages[i])
+                files[n, i] = snapshots.save(n, i, checkpoint.write)
+    return files
+
+
+def test_averages_of_other_widths_in_one_pass(tmp_path):
+    files = snapshots_of_a_walk(tmp_path / "snapshots")
+    outputs = [tmp_path / "a", tmp_path / "b"]
+    reconstruct(tmp_path / "snapshots", outputs, [0.075, 0.15], step=40)
+    used = [(step, i) for step, i in files if step <= 40]
+    values = np.array([tf.train.load_variable(files[one], KEY) for one in used])
+    exponents = [SCHEDULES[i].exponent for _, i in used]
+    for output, sigma_rel in zip(outputs, [0.075, 0.15], strict=True):
+        row = coefficients([step for step, _ in used], exponents, 40, exponent_of(sigma_rel))
+        received = tf.train.load_variable(str(output), KEY)
+        np.testing.assert_allclose(received, row @ values, rtol=1e-12)
+        assert tf.train.load_variable(str(output), KEY.replace("w/", "count/")) == 40
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_width_of_a_snapshot_gives_it_to_the_bit(tmp_path, index):
+    files = snapshots_of_a_walk(tmp_path / "snapshots")
+    reconstruct(tmp_path / "snapshots", tmp_path / "out", WIDTHS[index])
+    expected = tf.train.load_variable(files[60, index], KEY)
+    np.testing.assert_array_equal(tf.train.load_variable(str(tmp_path / "out"), KEY), expected)
+
+
+def test_a_run_that_went_on_replaces_its_snapshots(tmp_path):
+    for _ in range(2):
+        snapshots_of_a_walk(tmp_path / "snapshots", steps=20)
+    listed = json.loads((tmp_path / "snapshots" / "snapshots.json").read_text())
+    assert sorted((one["step"], one["file"]) for one in listed) == [
+        (10, "snapshot-10-0"),
+        (10, "snapshot-10-1"),
+        (20, "snapshot-20-0"),
+        (20, "snapshot-20-1"),
+    ]
+
+
+def test_the_command(tmp_path):
+    snapshots_of_a_walk(tmp_path / "snapshots", steps=20)
+    command = [sys.executable, "-m", "tf_mavg", "posthoc", "snapshots"]
+    done = subprocess.run(
+        [*command, "--sigma-rel", "0.15", "0.2", "-o", "a", "b"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["written: a", "written: b"]
+    reconstruct(tmp_path / "snapshots", tmp_path / "c", 0.15)
+    a, c = (tf.train.load_variable(str(tmp_path / name), KEY) for name in "ac")
+    np.testing.assert_array_equal(a, c)
+
+
+def test_what_cannot_be_reconstructed(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"The folder must have snapshots, of Snapshots."):
+        reconstruct(tmp_path, tmp_path / "out", 0.1)
+    snapshots_of_a_walk(tmp_path / "snapshots", steps=20)
+    with pytest.raises(ValueError, match=r"`target_step` must be the step of a snapshot. Received"):
+        reconstruct(tmp_path / "snapshots", tmp_path / "out", 0.1, step=15)
+    with pytest.raises(ValueError, match=r"an output for each width. Received"):
+        reconstruct(tmp_path / "snapshots", tmp_path / "out", [0.1, 0.2])
+    with pytest.raises(ValueError, match=r"`sigma_rel` must be at most 12\^-0.5"):
+        reconstruct(tmp_path / "snapshots", tmp_path / "out", 0.3)
+    with pytest.raises(ValueError, match="`step` counts updates and must be 1 or more"):
+        Snapshots(tmp_path, SCHEDULES).save(0, 0, lambda _: None)
+    assert not [*tmp_path.glob("out*")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from tf_mavg._commands import convert, merge
+from tf_mavg._commands import convert, merge, posthoc
 from tf_mavg._commands.info import report
 
 
@@ -16,6 +16,7 @@ def main() -> None:
     commands.add_parser("info", help="print what this installation is made of and runs on")
     merge.add_to(commands)
     convert.add_to(commands)
+    posthoc.add_to(commands)
     bench = commands.add_parser(
         "bench", help="measure it against its peers on this machine", add_help=False
     )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from tf_mavg._files.formats import opened, written_like
-from tf_mavg._files.marks import MERGED, NOTES, is_mark
-from tf_mavg._files.values import weighted_sum
+from tf_mavg._files.merging import merge_files
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Sequence
-
-    from tf_mavg._files.formats import File
 
 __all__ = ["coefficients", "merge_checkpoints"]
 
@@ -96,26 +91,7 @@ def merge_checkpoints(
         averages in some of them, but not in others, stand in the place of the weights.
     """
     shares = coefficients(weights, len(paths))
-    if compute_dtype not in {"float32", "float64"}:
-        message = f'`compute_dtype` must be "float32" or "float64". Received: {compute_dtype!r}.'
-        raise ValueError(message)
-    with opened([Path(path) for path in paths]) as files:
-        last = files[-1]
-        for file in files[:-1]:
-            _check_alike(file, last)
-        with written_like(last, Path(output)) as writer:
-            for key in progress([key for key in last.specs if key not in NOTES]):
-                spec = last.specs[key]
-                if spec.is_floating:
-                    reads = [_reader(file, key) for file in files]
-                    writer.write(key, weighted_sum(shares, reads, spec, compute_dtype))
-                else:
-                    writer.write(key, last.read(key))
-            writer.note(MERGED, _provenance(files, shares))
-
-
-def _reader(file: File, key: str) -> Callable[[], Any]:
-    return lambda: file.read(key)
+    merge_files([Path(path) for path in paths], {Path(output): shares}, compute_dtype, progress)
 
 
 def _checked(weights: Sequence[float], count: int) -> list[float]:
@@ -130,47 +106,3 @@ def _checked(weights: Sequence[float], count: int) -> list[float]:
         )
         raise ValueError(message)
     return numbers
-
-
-def _check_alike(file: File, last: File) -> None:
-    if file.kind != last.kind:
-        message = (
-            f"All inputs must be of one format. Received: {file.kind}, {file.path}, and "
-            f"{last.kind}, {last.path}."
-        )
-        raise ValueError(message)
-    for one, other in ((file, last), (last, file)):
-        missing = next((key for key in one.specs if key not in {*other.specs, *NOTES}), None)
-        if missing is not None:
-            message = (
-                f"All inputs must hold the same values. Received: {missing!r} in {one.path} and "
-                f"not in {other.path}."
-            )
-            raise ValueError(message)
-    for key, spec in last.specs.items():
-        found = file.specs.get(key, spec)
-        if found != spec:
-            message = (
-                f"All inputs must hold the same values. Received: {key!r} as {found} in "
-                f"{file.path} and as {spec} in {last.path}."
-            )
-            raise ValueError(message)
-        if is_mark(key) and _bytes(file.read(key)) != _bytes(last.read(key)):
-            message = (
-                "All inputs must have the averages of the same weights, in the same places. "
-                f"Received: {key!r} differs in {file.path} and {last.path}; convert the files "
-                "with `tf_mavg convert` first."
-            )
-            raise ValueError(message)
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else repr(value.tolist()).encode()
-
-
-def _provenance(files: Sequence[File], shares: Sequence[float]) -> str:
-    inputs = [
-        {"path": str(file.path), "coefficient": share}
-        for file, share in zip(files, shares, strict=True)
-    ]
-    return json.dumps({"inputs": inputs})

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,35 +37,43 @@ class Spec(NamedTuple):
         return bool(tf.as_dtype(self.dtype).is_floating)
 
 
-def weighted_sum(
-    coefficients: Iterable[float], reads: Iterable[Callable[[], Any]], spec: Spec, compute: str
-) -> NDArray[Any]:
-    """The sum of coefficient * value, in the order given, rounded once to the values' dtype.
+def weighted_sums(
+    rows: Sequence[Sequence[float]], reads: Sequence[Callable[[], Any]], spec: Spec, compute: str
+) -> list[NDArray[Any]]:
+    """Sums of coefficient * value, in the order given, each rounded once to the values' dtype.
 
-    It holds the sum and one value.
+    It reads each value once, and holds the sums and one value. What has the coefficient 0 takes no
+    part, so that its NaN does not either.
 
     Args:
-      coefficients: A number for each value.
+      rows: For each sum a coefficient for each value.
       reads: For each value a function that reads it.
       spec: What the values are.
       compute: "float32" or "float64"; float64 values are summed in float64 at any rate.
     """
     dtype = np.dtype(np.float64 if spec.dtype == "float64" else compute)
-    total = np.zeros(int(np.prod(spec.shape)), dtype)
-    is_first = True
-    for coefficient, read in zip(coefficients, reads, strict=True):
+    totals = [np.zeros(int(np.prod(spec.shape)), dtype) for _ in rows]
+    begun = [False] * len(rows)
+    for column, read in zip(zip(*rows, strict=True), reads, strict=True):
+        if not any(column):
+            continue
         value = np.asarray(read()).reshape(-1)
-        factor = dtype.type(coefficient)
-        for start in range(0, total.size, _CHUNK):
-            part = slice(start, start + _CHUNK)
-            product = value[part].astype(dtype) * factor
-            if is_first:
-                total[part] = product  # Not 0 + product, which has no -0.
-            else:
-                total[part] += product
-        del value
-        is_first = False
-    return rounded_to(spec, total.reshape(spec.shape))
+        for k, coefficient in enumerate(column):
+            if coefficient:
+                _add_product(totals[k], value, dtype.type(coefficient), is_first=not begun[k])
+                begun[k] = True
+        del value  # Before the next one is read.
+    return [rounded_to(spec, total.reshape(spec.shape)) for total in totals]
+
+
+def _add_product(total: NDArray[Any], value: NDArray[Any], factor: Any, *, is_first: bool) -> None:
+    for start in range(0, total.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        product = value[part].astype(total.dtype) * factor
+        if is_first:
+            total[part] = product  # Not 0 + product, which is never -0.
+        else:
+            total[part] += product
 
 
 def rounded_to(spec: Spec, value: Any) -> NDArray[Any]:
