@@ -18,6 +18,7 @@ from places import PROGRAMS
 
 import tf_mavg
 from tf_mavg._files.marks import CONVERTED, MERGED
+from tf_mavg._files.values import Spec, weighted_sums
 from tf_mavg.merge import coefficients
 
 tf1 = tf.compat.v1
@@ -122,6 +123,19 @@ def test_one_checkpoint_alone_is_copied_to_the_bit(tmp_path):
     received = tf.train.load_variable(str(tmp_path / "out"), "w/.ATTRIBUTES/VARIABLE_VALUE")
     np.testing.assert_array_equal(received, value)
     assert np.signbit(received[0])
+
+
+def test_what_has_no_weight_takes_no_part(tmp_path):
+    inputs = [written(tmp_path / f"{i}", w=[value]) for i, value in enumerate([np.nan, 1.0, 3.0])]
+    tf_mavg.merge_checkpoints(inputs, tmp_path / "out", [0.0, 0.5, 0.5])
+    received = tf.train.load_variable(str(tmp_path / "out"), "w/.ATTRIBUTES/VARIABLE_VALUE")
+    assert received.tolist() == [2.0]
+
+
+def test_what_has_no_weight_in_one_of_two_sums_takes_no_part_in_it():
+    reads = [lambda: np.float32([1]), lambda: np.float32([np.nan])]
+    sums = weighted_sums([[1, 0], [0, 1]], reads, Spec((1,), "float32"), "float32")
+    np.testing.assert_array_equal(sums, [[1], [np.nan]])
 
 
 def test_what_is_no_floating_point_number_is_that_of_the_last(tmp_path):
