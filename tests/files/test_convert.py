@@ -88,10 +88,11 @@ def plain(path):
 
 @kept
 @pytest.mark.parametrize("way", ["checkpoint", "manager", "swapped_for_saving"])
-def test_a_checkpoint_of_ours(tmp_path, way, keep, expected):
+@pytest.mark.parametrize("schedule", [0.9, tf_mavg.decays.Uniform()], ids=repr)
+def test_a_checkpoint_of_ours(tmp_path, schedule, way, keep, expected):
     model = tf.Module()
     model.w = tf.Variable(AVERAGE)
-    averages = tf_mavg.ExponentialMovingAverage(0.9)
+    averages = tf_mavg.ExponentialMovingAverage(schedule)
     averages.create_averages([model.w])
     model.w.assign(WEIGHT)
     checkpoint = tf.train.Checkpoint(model=model, averages=averages)

@@ -282,6 +282,17 @@ def test_averages_of_keras_files_are_merged_as_well(tmp_path):
     assert_same_bits(received, merged(averages, [0.5, 0.5], FLOAT32))
 
 
+def test_averages_that_have_seen_other_numbers_of_steps(tmp_path):
+    points, labels = data()
+    model = KERAS.make(tf_mavg.keras.MovingAverage("sgd", tf_mavg.decays.Uniform()))
+    for epochs in (1, 5):  # Two steps, and twelve: the counts are not as long as each other.
+        model.fit(points, labels, epochs=epochs, verbose=0)
+        model.save(tmp_path / f"{epochs}.keras")
+    tf_mavg.merge_checkpoints([tmp_path / "1.keras", tmp_path / "5.keras"], tmp_path / "out.keras")
+    loaded = keras.models.load_model(tmp_path / "out.keras")
+    assert int(loaded.optimizer.holder.steps.first) == 12
+
+
 # What is refused.
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tf_mavg._averages.averages import Averages
     from tf_mavg._averages.entry import Entry
 
-_STEPS: Final = "steps"  # The key of the count.
+STEPS: Final = "steps"  # The key of the count.
 
 
 class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
@@ -48,7 +48,7 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
 
     def add_steps(self) -> None:
         """Tracks the count of steps, which was made; as `add`."""
-        self._handle_deferred_dependencies(_STEPS, self._averages.steps.first)
+        self._handle_deferred_dependencies(STEPS, self._averages.steps.first)
 
     def remove(self, entry: Entry) -> None:
         """Tracks an average no longer."""
@@ -95,7 +95,7 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
             return {**children, **state.flags(), **steps, **averages}
         state.check_can_save()
         first = self._averages.steps.first
-        steps = {} if first is None else {_STEPS: first}
+        steps = {} if first is None else {STEPS: first}
         return {**children, **self._named, **steps, "swap_state": state}
 
     def _lookup_dependency(self, *args: Any, **kwargs: Any) -> Any:

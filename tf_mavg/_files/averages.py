@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tf_mavg._averages.identity import SLOT
+from tf_mavg._averages.tracking import STEPS
 from tf_mavg._compat.object_graph import object_graph
 from tf_mavg._files.checkpoints import OBJECT_GRAPH
 from tf_mavg._files.marks import IN_PLACE
@@ -114,7 +115,7 @@ def _by_object(file: CheckpointFile) -> FoundAverages:
         found.add(weight, average)  # The optimizer goes on having its averages.
     marks = [key for key in file.specs if key.endswith(IN_PLACE)]
     found.in_place = any(bool(file.read(mark)) for mark in marks)
-    found.only_averages.update(marks)
+    found.only_averages.update(marks, _counts(graph))
     found.graph = _without(graph, found.only_averages)
     return found
 
@@ -126,6 +127,14 @@ def _slots(graph: Any) -> Iterator[tuple[str, str]]:
             if slot.slot_name == SLOT:
                 weight = graph.nodes[slot.original_variable_node_id]
                 yield _key(weight), _key(graph.nodes[slot.slot_variable_node_id])
+
+
+def _counts(graph: Any) -> Iterator[str]:
+    """The keys of how many steps the averages of a holder have seen."""
+    for node in graph.nodes:
+        children = {one.local_name: graph.nodes[one.node_id] for one in node.children}
+        if "swap_state" in children and STEPS in children:
+            yield _key(children[STEPS])
 
 
 def _lists_of_keras(graph: Any) -> Iterator[tuple[str, str]]:

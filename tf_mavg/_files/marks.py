@@ -6,7 +6,10 @@ as JSON, and means nothing to who restores it.
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any, Final
+
+import numpy as np
 
 from tf_mavg._keras.files import DESCRIPTION
 from tf_mavg._tensorflow.swapped_names import MARK
@@ -19,6 +22,19 @@ CONVERTED: Final = "tf_mavg/converted"
 NOTES: Final = frozenset({MERGED, CONVERTED})
 
 
+def is_description(key: str) -> bool:
+    """Whether a value is JSON that describes the averages of a Keras file; its length varies."""
+    return key.rpartition("/")[2] == DESCRIPTION
+
+
 def is_mark(key: str) -> bool:
     """Whether a value of a file tells where averages stand."""
-    return key == MARK or key.endswith(IN_PLACE) or key.rpartition("/")[2] == DESCRIPTION
+    return key == MARK or key.endswith(IN_PLACE) or is_description(key)
+
+
+def place_of(key: str, value: Any) -> Any:
+    """What a mark says of places, to compare it with that of another file."""
+    if is_description(key):
+        described = json.loads(bytes(np.asarray(value).tobytes()))
+        return {name: one for name, one in described.items() if name != "steps"}
+    return np.asarray(value).tolist()

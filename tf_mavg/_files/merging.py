@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tf_mavg._files.formats import opened, written_like
-from tf_mavg._files.marks import MERGED, NOTES, is_mark
+from tf_mavg._files.marks import MERGED, NOTES, is_description, is_mark, place_of
 from tf_mavg._files.values import weighted_sums
 
 if TYPE_CHECKING:
@@ -72,23 +72,19 @@ def _check_alike(file: File, last: File) -> None:
             raise ValueError(message)
     for key, spec in last.specs.items():
         found = file.specs.get(key, spec)
-        if found != spec:
+        if found != spec and not is_description(key):
             message = (
                 f"All inputs must hold the same values. Received: {key!r} as {found} in "
                 f"{file.path} and as {spec} in {last.path}."
             )
             raise ValueError(message)
-        if is_mark(key) and _bytes(file.read(key)) != _bytes(last.read(key)):
+        if is_mark(key) and place_of(key, file.read(key)) != place_of(key, last.read(key)):
             message = (
                 "All inputs must have the averages of the same weights, in the same places. "
                 f"Received: {key!r} differs in {file.path} and {last.path}; convert the files "
                 "with `tf_mavg convert` first."
             )
             raise ValueError(message)
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else repr(value.tolist()).encode()
 
 
 def _provenance(files: Sequence[File], shares: Sequence[float]) -> str:
