@@ -107,6 +107,25 @@ def test_numbers_of_keras_are_no_names(face, tmp_path):
     assert list(averages_by_name(optimizer, model).values()) == [11, 12, 13]
 
 
+@pytest.mark.filterwarnings("error:The state of:UserWarning")
+@faces
+def test_numbered_layers_keep_the_state_of_kernels_and_biases(face, tmp_path):
+    def make():
+        optimizer, layers = face.wrap("adam"), face.keras.layers
+        model = face.keras.Sequential([layers.Input((2,)), layers.Dense(2), layers.Dense(2)])
+        model.compile(optimizer, loss="mse")
+        optimizer.build(model.trainable_variables)
+        return optimizer, model
+
+    optimizer, model = make()
+    optimizer.iterations.assign(7)
+    path = str(tmp_path / "w.weights.h5")
+    model.save_weights(path)
+    resumed, model = make()
+    model.load_weights(path)
+    assert resumed.iterations.numpy() == 7
+
+
 @faces
 def test_a_file_of_other_weights_is_refused_and_changes_nothing(face, tmp_path):
     optimizer = face.wrap("adam")
