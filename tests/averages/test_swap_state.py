@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tf_mavg
+from tf_mavg._averages.entry import Entry
 from tf_mavg._averages.swap import uninterrupted
 
 interrupted = pytest.mark.usefixtures("interrupts")
@@ -70,7 +71,7 @@ def test_a_swap_that_fails_is_none():
     averages.average(weights[2]).assign([2.0])
     # The last one's average does not fit, which shows when the others have their places already.
     unfit = tf.Variable(np.zeros(3, np.float32))
-    averages.holder._add(weights[1], unfit, [(unfit, weights[1])], "second")
+    averages.holder._add(Entry(weights[1], unfit, [(unfit, weights[1])], "second"))
     with pytest.raises(ValueError, match="shape"), averages.swapped():
         pytest.fail("the body ran")
     assert not averages.is_swapped

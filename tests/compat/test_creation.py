@@ -35,7 +35,7 @@ def test_a_variable_made_at_once_passes_creators():
         traces.append(1)
         with tf.init_scope():
             if not made:
-                made["average"] = make_at_once(variable, "average", variable.dtype)
+                made["average"] = make_at_once(variable, "average", variable.dtype, variable)
         return variable + made["average"]
 
     with tf.variable_creator_scope(lambda *_, **__: pytest.fail("a creator was asked")):
@@ -52,7 +52,8 @@ def test_a_variable_made_at_once_passes_creators():
 
 def test_a_variable_beside_one_without_a_value_is_zero():
     variable = UninitializedVariable(shape=[2], dtype=tf.bfloat16, name="v")
-    made = make_at_once(variable, "average", tf.float32)
-    assert (made.name, made.trainable, made.device) == ("v/average:0", False, variable.device)
+    named_after = tf.Variable(1.0, name="other")
+    made = make_at_once(variable, "average", tf.float32, named_after)
+    assert (made.name, made.trainable, made.device) == ("other/average:0", False, variable.device)
     assert (made.shape, made.dtype) == (variable.shape, tf.float32)
     assert made.numpy().tolist() == [0.0, 0.0]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import cluster
 import pytest
 import tensorflow as tf
 from places import PROGRAMS
@@ -102,6 +103,68 @@ def test_steps_are_under_way_until_the_coordinator_has_joined(tmp_path):
     # In a process of its own: a cluster gives the devices of its process other names.
     assert said_by("scheduled_step.py", tmp_path) == [False, True, False]
     assert not compat.steps_are_under_way(None)
+
+
+@pytest.mark.parametrize(
+    ("synchronization", "expected"), [("AUTO", True), ("ON_WRITE", True), ("ON_READ", False)]
+)
+def test_is_written_together(synchronization, expected, mirrored):
+    with mirrored.scope():
+        variable = tf.Variable(
+            1.0,
+            synchronization=tf.VariableSynchronization[synchronization],
+            aggregation=tf.VariableAggregation.MEAN,
+        )
+    assert compat.is_written_together(variable) is expected
+    assert not compat.is_written_together(tf.Variable(1.0))
+
+
+def test_replicas_here_are_all_of_one_process(mirrored):
+    assert compat.replicas_here(mirrored) == range(2)
+    assert compat.replicas_here(tf.distribute.MultiWorkerMirroredStrategy()) == range(1)
+
+
+@pytest.mark.slow
+def test_replicas_here_are_numbered_over_all_workers(tmp_path):
+    with cluster.running(cluster.WORKERS, "replicas_of_workers.py", tmp_path) as workers:
+        assert workers.wait(cluster.WORKERS, 100) == [0, 0], workers.logs()
+        said = [workers.said(task) for task in cluster.WORKERS]
+    assert said == [[{"here": [0], "context": 0}], [{"here": [1], "context": 1}]]
+
+
+class Fetched(tf.__internal__.tracking.Trackable):
+    """A value that counts how often it is fetched."""
+
+    dtype, device = tf.float32, "/job:localhost/replica:0/task:0/device:CPU:0"
+
+    def __init__(self, value) -> None:
+        """Has a value."""
+        self.value, self.fetches = value, 0
+
+    def fetch(self):
+        """The value."""
+        self.fetches += 1
+        return tf.constant(self.value)
+
+    def assign(self, value):
+        """Sets it."""
+        self.value = value.numpy()
+
+    def _gather_saveables_for_checkpoint(self):
+        return {"VARIABLE_VALUE": lambda name: compat.FetchedSaveable(self, name)}
+
+
+def test_fetched_saveable_is_fetched_by_a_save_and_not_by_a_restore(tmp_path):
+    one = Fetched([1.0, 2.0])
+    path = tf.train.Checkpoint(one=one).save(str(tmp_path / "c"))
+    assert one.fetches == 1
+    variable = tf.Variable([0.0, 0.0])  # The key is a variable's.
+    tf.train.Checkpoint(one=variable).restore(path).assert_consumed()
+    assert variable.numpy().tolist() == [1.0, 2.0]
+    other = Fetched([0.0, 0.0])
+    tf.train.Checkpoint(one=other).restore(path).assert_consumed()
+    assert other.value.tolist() == [1.0, 2.0]
+    assert other.fetches == 0
 
 
 def test_replica_at_hand(mirrored):

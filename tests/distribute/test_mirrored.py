@@ -5,65 +5,9 @@ import pytest
 import tensorflow as tf
 from emitted import updates
 from oracle import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, assert_same_bits, updated
+from replicated_runs import DECAY, MEAN, WAYS, Run, components, in_replicas, replica
 
 import tf_mavg
-
-MEAN = tf.VariableAggregation.MEAN
-DECAY = 0.9
-
-
-def components(variable):
-    return list(variable.values)
-
-
-class Run:
-    """Variables of a strategy, their averages, and steps."""
-
-    def __init__(self, strategy, dtypes, **options: object) -> None:
-        """Makes variables of the dtypes, and one that is synchronized when it is read."""
-        self.strategy = strategy
-        with strategy.scope():
-            self.variables = [
-                tf.Variable(tf.zeros([3, 2], dtype.name), name=dtype.name, aggregation=MEAN)
-                for dtype in dtypes
-            ]
-            self.variables.append(
-                tf.Variable(
-                    tf.zeros([4]),
-                    name="statistics",
-                    trainable=False,
-                    aggregation=MEAN,
-                    synchronization=tf.VariableSynchronization.ON_READ,
-                )
-            )
-            self.step = tf.Variable(0, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-        self.averages = tf_mavg.ExponentialMovingAverage(DECAY, **options)
-        self.averages.create_averages(self.variables)
-
-    def pairs(self):
-        """The components of averages, and of variables."""
-        return [
-            pair
-            for variable in self.variables
-            for pair in zip(
-                components(self.averages.average(variable)), components(variable), strict=True
-            )
-        ]
-
-    def train(self, average, *, nested=False):
-        """A step of each replica, which ends with `average`."""
-        context = tf.distribute.get_replica_context()
-        with tf.control_dependencies(self.averages.guard()):
-            seed = [context.replica_id_in_sync_group, self.step.read_value()]
-            for variable in self.variables[:-1]:
-                noise = tf.random.stateless_normal(variable.shape, seed)
-                variable.assign_sub(tf.cast(0.1 * noise, variable.dtype))
-            self.variables[-1].assign(tf.random.stateless_normal([4], seed))
-            if nested:
-                tf.cond(self.step >= 0, average, lambda: None)
-            else:
-                average()
-            self.step.assign_add(1)
 
 
 @pytest.fixture(params=[2, 4], ids="{} replicas".format)
@@ -72,56 +16,7 @@ def mirrored(request, logical_cpus):
     return tf.distribute.MirroredStrategy(logical_cpus[: request.param])
 
 
-def in_replicas(strategy, body):
-    """A function that runs `body` in each replica, and returns nothing."""
-
-    @tf.autograph.experimental.do_not_convert
-    def run():
-        body()
-
-    return tf.function(lambda: strategy.run(run), autograph=False)
-
-
-def apply(run):
-    """Averages, as the branch of a conditional that returns nothing."""
-
-    def average():
-        run.averages.apply(run.variables)
-
-    return average
-
-
-def replica(run):
-    return in_replicas(run.strategy, lambda: run.train(apply(run)))
-
-
-def replica_in_cond(run):
-    return in_replicas(run.strategy, lambda: run.train(apply(run), nested=True))
-
-
-def cross_replica(run):
-    def step():
-        run.strategy.run(lambda: run.train(lambda: None))
-        run.averages.apply(run.variables)
-
-    def in_scope():
-        with run.strategy.scope():
-            step()
-
-    return tf.function(in_scope, autograph=False)
-
-
-def outside(run):
-    body = tf.function(lambda: run.strategy.run(lambda: run.train(lambda: None)), autograph=False)
-
-    def step():
-        body()
-        run.averages.apply(run.variables)
-
-    return step
-
-
-@pytest.mark.parametrize("where", [replica, replica_in_cond, cross_replica, outside])
+@pytest.mark.parametrize("where", WAYS)
 def test_fifty_steps_equal_the_oracle_on_every_replica(where, mirrored):
     run = Run(mirrored, [FLOAT32, FLOAT64, FLOAT16, BFLOAT16])
     step = where(run)

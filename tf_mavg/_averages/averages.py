@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._averages.creation import create_average
-from tf_mavg._averages.entry import Entry, assign_all
+from tf_mavg._averages.dtypes import average_dtype
+from tf_mavg._averages.entry import Entry, assign_all, size_of
 from tf_mavg._averages.exchange import Exchange, check_can_save
 from tf_mavg._averages.late import LateStarts
-from tf_mavg._averages.placement import average_dtype
-from tf_mavg._averages.replicas import Pair, average_beside, pairs_at_hand
+from tf_mavg._averages.owned import array_of, check_can_spread, spread
+from tf_mavg._averages.replicas import average_beside, components_at_hand, pairs_at_hand
+from tf_mavg._averages.shares import SHARDED, Owner, choose_owners
 from tf_mavg._averages.steps import Steps
 from tf_mavg._averages.swap import SwapState
 from tf_mavg._averages.tracking import TrackedAverages
@@ -29,10 +30,12 @@ from tf_mavg._compat.tensorflow import (
     next_restore,
     was_restored,
 )
-from tf_mavg._ops.variables import shards, tensorflow_variable
+from tf_mavg._ops.variables import distinct, shards, tensorflow_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from tf_mavg._averages.pace import Pace
 
@@ -56,6 +59,7 @@ class Averages:
         average_dtype: str | None = "same",
         *,
         pace: Pace,
+        placement: str = "replicated",
         way_out: str = "while averages and variables are swapped; swap back first.",
     ) -> None:
         """Makes a holder without averages.
@@ -65,12 +69,15 @@ class Averages:
           average_dtype: "same" for averages of their variables' dtypes, else float32 for those of
             half precision.
           pace: How far they move at each step.
+          placement: "replicated" for averages beside each component of their variables; "sharded"
+            for one average for all replicas, see shares.py.
           way_out: The end of every refusal while swapped.
         """
         self.name = name
         self.average_dtype = average_dtype
         self.pace = pace
         self.steps = Steps(name)
+        self.placement = placement
         self.state = SwapState(way_out)
         self._entries: dict[int, Entry] = {}  # By the variable's id, in the order of making.
         self._entries_of: dict[tf.Graph | None, list[Entry]] = {}  # Made by `entries` when asked.
@@ -83,13 +90,15 @@ class Averages:
     def __deepcopy__(self, memo: dict[int, Any]) -> Averages:
         """A holder of its own, for the copies of the variables."""
         pace = copy.deepcopy(self.pace, memo)
-        copied = memo[id(self)] = Averages(self.name, self.average_dtype, pace=pace)
+        copied = memo[id(self)] = Averages(
+            self.name, self.average_dtype, pace=pace, placement=self.placement
+        )
         copied.state = copy.deepcopy(self.state, memo)
         copied.tracked.offers_slots = self.tracked.offers_slots
         for entry in self._entries.values():
             parts = copy.deepcopy((entry.variable, entry.average, entry.pairs, entry.shown), memo)
-            added = copied._add(*parts[:3], entry.name)
-            added.shown = parts[3]
+            added = Entry(*parts[:3], entry.name, entry.owner, parts[3])
+            copied._add(added)
             if self.late.among([entry]):
                 copied.late.add(added)
         if self.steps.first is not None:
@@ -103,6 +112,11 @@ class Averages:
         if entry is None:
             return None
         return entry.average if entry.shown is None else entry.shown
+
+    def array(self, variable: Any) -> NDArray[Any]:
+        """The value of a variable's average, to be saved; all workers ask for it at once."""
+        entry = self._entries[id(tensorflow_variable(variable))]
+        return array_of(entry.average)
 
     def entry_of(self, variable: Any) -> Entry | None:
         """The entry of a variable, which may be a Keras 3 one; None if it has none."""
@@ -125,6 +139,9 @@ class Averages:
 
         Returns:
           The entries of all of them, in their order.
+
+        Raises:
+          ValueError: If averages are to be sharded, and those of a variable cannot be.
         """
         elements = shards(variables)
         called = [name_of(variable) for variable in elements] if names is None else names
@@ -137,18 +154,26 @@ class Averages:
         # would bring the scope back within colocation.
         if missing:
             with tf.compat.v1.device(None), tf.init_scope():
+                owners = self._choose_owners(variable for variable, _ in missing)
                 for variable, name in missing:
-                    self._create(variable, name)
+                    self._create(variable, name, owners.get(id(variable)))
         return [self._entries[id(variable)] for variable in elements]
 
-    def _create(self, variable: tf.Variable, name: str) -> None:
+    def _choose_owners(self, variables: Iterable[Any]) -> dict[int, Owner]:
+        if self.placement != SHARDED:
+            return {}
+        sizes = [(v, size_of(v, average_dtype(v, self.average_dtype))) for v in distinct(variables)]
+        return choose_owners(sizes, self._entries.values())
+
+    def _create(self, variable: tf.Variable, name: str, owner: Owner | None) -> None:
         if id(variable) in self._entries:  # Named twice in one list.
             return
         dtype = average_dtype(variable, self.average_dtype)
-        made = average_beside(
-            variable, self.name, lambda component: create_average(component, self.name, dtype)
-        )
-        entry = self._add(variable, *made, name)
+        made = average_beside(variable, self.name, dtype, owner)
+        entry = Entry(variable, *made, name, owner)
+        if owner is not None and entry.pairs:
+            ((entry.shown, _),) = entry.pairs  # Its owner can read it.
+        self._add(entry)
         if tf.executing_eagerly() and not entry.is_initialized():
             self.late.add(entry)
         for device in entry.devices:
@@ -161,8 +186,8 @@ class Averages:
     def guard(self, what: str, variables: Iterable[Any] = ()) -> list[tf.Operation]:
         """Refuses to go on while swapped: see `SwapState.guard`; asked beside the variables."""
         entries = [self._entries[id(v)] for v in shards(variables) if id(v) in self._entries]
-        pairs = pairs_at_hand(entries)
-        return self.state.guard(what, pairs[0][1].device if pairs else None)
+        components = components_at_hand(entries)
+        return self.state.guard(what, components[0].device if components else None)
 
     def restart(self, variables: Iterable[Any] | None = None) -> tf.Operation | None:
         """Gives each average the value that its variable has now.
@@ -208,8 +233,12 @@ class Averages:
     def overwrite(self, variables: Iterable[Any] | None = None) -> tf.Operation | None:
         """Gives each variable the value of its average, for good; arguments as of `restart`."""
         with tf.control_dependencies(self.state.guard("Variables cannot be overwritten")):
-            chosen = pairs_at_hand(self._chosen(variables))
-            return assign_all([(component, average) for average, component in chosen])
+            chosen = self._chosen(variables)
+            check_can_spread(chosen, "overwrite variables")
+            pairs = pairs_at_hand(chosen)
+            overwritten = assign_all([(component, average) for average, component in pairs])
+            spread(chosen)
+            return overwritten
 
     def swap(self) -> tf.Operation | None:
         """Exchanges the values of all variables and their averages.
@@ -258,15 +287,14 @@ class Averages:
         with self.swapped(session), self.state.saving():
             yield
 
-    def _add(self, variable: Any, average: Any, pairs: list[Pair], name: str) -> Entry:
-        entry = self._entries[id(variable)] = Entry(variable, average, pairs, name)
+    def _add(self, entry: Entry) -> None:
+        self._entries[id(entry.variable)] = entry
         self._entries_of.clear()
         self.tracked.add(entry)
         if self.pace.counts:
             for device in entry.devices:
                 if self.steps.add_device(device, entry.graph):
                     self.tracked.add_steps()
-        return entry
 
     def forget(self, since: int) -> None:
         """Takes back averages: all but the first `since` that were made.

@@ -13,8 +13,10 @@ from tf_mavg._compat.references import reference_of
 from tf_mavg._ops.variables import is_resource
 
 
-def create_average(variable: tf.Variable, name: str, dtype: tf.DType) -> tf.Variable:
-    """Creates an average of a variable, called after it and `name`.
+def create_average(
+    variable: tf.Variable, name: str, dtype: tf.DType, named_after: tf.Variable
+) -> tf.Variable:
+    """Creates an average of a variable, called after `named_after`, mostly the same, and `name`.
 
     It starts at the value that the variable has by then; in a graph, when it is initialized, or at
     what the variable's initializer assigns if that has no value yet: one run initializes both, in
@@ -24,7 +26,7 @@ def create_average(variable: tf.Variable, name: str, dtype: tf.DType) -> tf.Vari
     """
     if not tf.executing_eagerly():
         return _average_in_graph(variable, name, dtype)
-    return make_at_once(variable, name, dtype)
+    return make_at_once(variable, name, dtype, named_after)
 
 
 def _average_in_graph(variable: tf.Variable, name: str, dtype: tf.DType) -> tf.Variable:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._compat.distribute import components_of, strategy_of
 from tf_mavg._ops.variables import base_dtype, is_resource, tensorflow_variable
+
+if TYPE_CHECKING:
+    from tf_mavg._averages.shares import Owner
 
 
 @dataclass(eq=False)
@@ -19,6 +23,8 @@ class Entry:
       average: The variable that holds its average, of the same kind, beside it.
       pairs: The components of both, the average's first; see replicas.py.
       name: What the variable is called in checkpoints that do not track it.
+      owner: The replica that has the average for all, if one does: `pairs` is then its pair, or
+        empty in another process.
       shown: What users get as the average, where it is not `average`: a variable of Keras 3.
     """
 
@@ -26,6 +32,7 @@ class Entry:
     average: Any
     pairs: list[tuple[Any, tf.Variable]]
     name: str
+    owner: Owner | None = None
     shown: Any = None
 
     @property
@@ -35,12 +42,24 @@ class Entry:
 
     @property
     def devices(self) -> list[str]:
-        """Where the components lie."""
-        return [component.device for _, component in self.pairs]
+        """Where the components of the variable lie."""
+        return [component.device for component in components_of(self.variable)]
+
+    @property
+    def strategy(self) -> Any:
+        """The strategy in whose scope the variable was made; None if it was in none."""
+        return strategy_of(self.variable)
+
+    @property
+    def average_bytes(self) -> int:
+        """How large the average is."""
+        return size_of(self.variable, base_dtype(self.average))
 
     @property
     def graph(self) -> tf.Graph | None:
         """The graph of TensorFlow 1 that both belong to; None if they are of eager mode."""
+        if not self.pairs:
+            return None
         _, component = self.pairs[0]
         if is_resource(component) and not tf.is_symbolic_tensor(component.handle):
             return None
@@ -49,6 +68,11 @@ class Entry:
     def is_initialized(self) -> bool:
         """In eager mode, whether the variable has a value."""
         return all(bool(component.is_initialized()) for _, component in self.pairs)
+
+
+def size_of(variable: Any, dtype: tf.DType) -> int:
+    """The bytes of an average; none of a variable whose shape is not known."""
+    return int((variable.shape.num_elements() or 0) * dtype.size)
 
 
 def assign_all(assignments: list[tuple[Any, Any]]) -> tf.Operation | None:

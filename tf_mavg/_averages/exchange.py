@@ -1,4 +1,10 @@
-"""How the averages of one holder change places with their variables."""
+"""How the averages of one holder change places with their variables.
+
+An average changes places with a variable of its dtype, and no byte moves. Else the variable gets a
+copy: a rounded one where its dtype is lower; the owner's on replicas that do not own the average.
+Its own value is held meanwhile and comes back from there, to the last bit, without waiting for
+another worker.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg import ops
-from tf_mavg._averages.placement import RoundedSwap
+from tf_mavg._averages.held import HeldValues
+from tf_mavg._averages.owned import check_can_spread, others_of, spread
 from tf_mavg._averages.replicas import check_all_workers_swap, check_can_swap, two_lists
 
 if TYPE_CHECKING:
@@ -25,7 +32,7 @@ class Exchange:
     def __init__(self, averages: Averages) -> None:
         """Exchanges the averages of a holder."""
         self._averages = averages
-        self._rounded = RoundedSwap()
+        self._held = HeldValues()
         # The entries that were divided last, into those of one dtype, which are bound, and others.
         self._divided_for: list[Entry] | None = None
         self._alike: ops.Binding | None = None
@@ -50,30 +57,49 @@ class Exchange:
             )
             raise RuntimeError(message)
         check_can_swap(entries)
+        check_can_spread(entries, "are swapped")
         if not tf.executing_eagerly():
             pairs = [pair for entry in entries for pair in entry.pairs]
             return ops.swap_variables(*two_lists(pairs))
-        if not self._averages.state.is_swapped:
-            check_all_workers_swap(entries)
         if self._divided_for is not entries:
             self._divided_for = entries
             alike = [pair for entry in entries if entry.is_alike for pair in entry.pairs]
             self._alike = ops.Binding(*two_lists(alike)) if alike else None
             self._unlike = [pair for e in entries if not e.is_alike for pair in e.pairs]
-        self._exchange_alike()
         if self._averages.state.is_swapped:
-            self._rounded.swap_back()
-            return None
-        try:
-            self._rounded.swap(self._unlike)
-        except BaseException:
-            self._exchange_alike()
-            raise
+            self._swap_back(entries)
+        else:
+            check_all_workers_swap(entries)
+            self._swap(entries)
         return None
+
+    def _swap(self, entries: Sequence[Entry]) -> None:
+        """Gives the variables their averages; if something fails, none of them."""
+        self._exchange_alike()
+        try:
+            others = [one for entry in entries for _, one in others_of(entry)]
+            self._held.hold([*(variable for _, variable in self._unlike), *others])
+            for average, variable in self._unlike:
+                variable.assign(tf.cast(average, variable.dtype))
+            spread(entries)
+        except BaseException:
+            self._swap_back_held()
+            raise
+
+    def _swap_back(self, entries: Sequence[Entry]) -> None:
+        """Gives the variables their own values."""
+        is_restored = self._averages.state.is_restored
+        self._swap_back_held()
+        if is_restored:  # Then nothing was held: a file gave the variables their averages.
+            spread(entries)
+
+    def _swap_back_held(self) -> None:
+        self._exchange_alike()
+        self._held.put_back()
 
     def take_over(self, other: Exchange, memo: dict[int, Any]) -> None:
         """Holds what another one holds while swapped, for copies of its variables."""
-        self._rounded = copy.deepcopy(other._rounded, memo)
+        self._held = copy.deepcopy(other._held, memo)
 
     def _exchange_alike(self) -> None:
         if self._alike is not None:

@@ -6,7 +6,8 @@ device and needs no communication. Averaging is linear: the average of an aggreg
 the aggregate of their averages.
 
 In replica context a replica touches its own component, and a variable that has but one is the first
-replica's. In cross-replica context, and outside of any scope, all components are touched.
+replica's. An average that one replica has for all is touched by that one; see shares.py. In
+cross-replica context, and outside of any scope, all components are touched.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
+from tf_mavg._averages.creation import create_average
+from tf_mavg._averages.owned import make_owned
 from tf_mavg._compat.distribute import (
     all_reduce_of_ones,
     around_components,
@@ -28,28 +31,34 @@ from tf_mavg._compat.distribute import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tf_mavg._averages.entry import Entry
+    from tf_mavg._averages.shares import Owner
 
 Pair = tuple[Any, tf.Variable]  # A component of an average, and that of its variable.
 
 
 def average_beside(
-    variable: Any, name: str, make: Callable[[tf.Variable], Any]
+    variable: Any, name: str, dtype: tf.DType, owner: Owner | None = None
 ) -> tuple[Any, list[Pair]]:
     """Makes the average of a variable, component by component.
+
+    It passes any strategy's creators of variables: they might place, partition or broadcast it, and
+    wait for other workers.
 
     Args:
       variable: The variable.
       name: The last part of the average's name.
-      make: Makes the average of a component, past any strategy's creators: they might place,
-        partition or broadcast it, and wait for other workers.
+      dtype: Its dtype.
+      owner: The replica that alone is to have it, if one is.
 
     Returns:
-      The average, of the variable's own kind, and the pairs of components.
+      The average, of the variable's own kind if it has all components, and the pairs of components.
     """
-    pairs = [(make(component), component) for component in components_of(variable)]
+    if owner is not None:
+        return make_owned(variable, owner, name, dtype)
+    pairs = [(create_average(one, name, dtype, one), one) for one in components_of(variable)]
     if len(pairs) == 1 and pairs[0][1] is variable:
         return pairs[0][0], pairs
     averages = [average for average, _ in pairs]
@@ -61,19 +70,24 @@ def two_lists(pairs: Sequence[Pair]) -> tuple[list[Any], list[tf.Variable]]:
     return [average for average, _ in pairs], [variable for _, variable in pairs]
 
 
-def pairs_at_hand(entries: list[Entry]) -> list[Pair]:
+def pairs_at_hand(entries: Sequence[Entry]) -> list[Pair]:
     """The components, of averages and their variables, that the code at hand is to touch."""
-    replica = replica_at_hand()
-    if replica is None:
-        return [pair for entry in entries for pair in entry.pairs]
-    strategy = tf.distribute.get_strategy()
-    chosen: list[Pair] = []
+    at_hand = {id(component) for component in components_at_hand(entries)}
+    return [pair for entry in entries for pair in entry.pairs if id(pair[1]) in at_hand]
+
+
+def components_at_hand(entries: Sequence[Entry]) -> list[tf.Variable]:
+    """The components of variables that the code at hand speaks of."""
+    replica, strategy = replica_at_hand(), tf.distribute.get_strategy()
+    chosen: list[tf.Variable] = []
     for entry in entries:
-        own = has_a_component_a_replica(entry.variable) and strategy_of(entry.variable) is strategy
-        if own:
-            chosen.append(entry.pairs[replica])
+        components = components_of(entry.variable)
+        if replica is None:
+            chosen.extend(components)
+        elif has_a_component_a_replica(entry.variable) and entry.strategy is strategy:
+            chosen.append(components[replica])
         elif replica == 0:
-            chosen.extend(entry.pairs)
+            chosen.extend(components)
     return chosen
 
 
@@ -105,7 +119,7 @@ def check_can_swap(entries: list[Entry]) -> None:
         )
         raise RuntimeError(message)
     for entry in entries:
-        if steps_are_under_way(strategy_of(entry.pairs[0][1])):
+        if any(steps_are_under_way(strategy_of(one)) for one in components_of(entry.variable)[:1]):
             message = (
                 "Averages and variables cannot change places while workers train. Received: a swap "
                 "before all scheduled steps are done; call the coordinator's join() first."

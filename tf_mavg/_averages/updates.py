@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import tensorflow as tf
 
 from tf_mavg import _native, ops
-from tf_mavg._averages.replicas import pairs_at_hand, two_lists
+from tf_mavg._averages.replicas import components_at_hand, pairs_at_hand, two_lists
 from tf_mavg._compat.distribute import replica_at_hand
 from tf_mavg._compat.tensorflow import compiles_with_xla, is_exporting
 
@@ -34,7 +34,12 @@ class _Bound(NamedTuple):
     variables: list[Any]
     replica: tuple[Any, int] | None
     binding: ops.Binding | None
-    devices: list[str]
+    devices: list[str]  # Where it counts steps: beside the variables, whoever has their averages.
+
+    def update(self, decay: Any = None, *, rates: Any = None) -> None:
+        """Updates."""
+        if self.binding is not None:
+            self.binding.apply_moving_average(decay, rates=rates)
 
 
 class Updates:
@@ -76,20 +81,18 @@ class Updates:
             with tf.init_scope():
                 bound = self._bound(variables)
             with tf.name_scope(name):
-                if bound.binding is not None:
-                    self._step(bound.binding.apply_moving_average, decay, bound.devices)
+                self._step(bound.update, decay, bound.devices)
             return tf.group()
         self._averages.late.start_in_function(entries)
         pairs = pairs_at_hand(entries)
-        if not pairs:
-            return tf.group()
-        averages, components = two_lists(pairs)
-        devices = [component.device for component in components]
+        devices = [component.device for component in components_at_hand(entries)]
 
-        def update(decay: Any, *, rates: Any = None) -> tf.Operation:
-            return ops.apply_moving_average(averages, components, decay, name, rates=rates)
+        def update(decay: Any = None, *, rates: Any = None) -> tf.Operation:
+            if not pairs:
+                return tf.group()
+            return ops.apply_moving_average(*two_lists(pairs), decay, name, rates=rates)
 
-        return self._step(update, decay, devices, entries[0].graph)
+        return self._step(update, decay, devices, entries[0].graph) or tf.group()
 
     def eagerly(
         self, variables: Variables, decay: Any, check: Callable[[Variables], Any] | None = None
@@ -98,11 +101,9 @@ class Updates:
         if self._averages.late:
             self._averages.start_late()
         bound = self._bound(variables, check)
-        if bound.binding is None:
-            return
         if decay is None:
-            self._step(bound.binding.apply_moving_average, decay, bound.devices)
-        else:
+            self._step(bound.update, decay, bound.devices)
+        elif bound.binding is not None:
             bound.binding.apply_moving_average(decay)
 
     def _step(
@@ -118,6 +119,8 @@ class Updates:
         """
         if decay is not None:
             return update(decay)
+        if not devices:
+            return None
         averages = self._averages
         rate = averages.pace.rate(averages.steps.next(devices, graph))
         if tf.is_tensor(rate):
@@ -137,9 +140,10 @@ class Updates:
                 return bound
         if check is not None:
             check(variables)
-        pairs = pairs_at_hand(self._averages.create(variables))
+        entries = self._averages.create(variables)
+        pairs = pairs_at_hand(entries)
         binding = ops.Binding(*two_lists(pairs)) if pairs else None
-        devices = [component.device for _, component in pairs]
+        devices = [component.device for component in components_at_hand(entries)]
         made = _Bound(list(variables), replica, binding, devices)
         self._bindings = [*self._bindings, made][-_BINDINGS_KEPT:]
         return made

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.distribute import ps_values, values, values_util
 from tensorflow.python.distribute.sharded_variable import ShardedVariable
+from tensorflow.python.training.saving.saveable_object import SaveableObject, SaveSpec
 
 
 def is_sharded(variable: object) -> bool:
@@ -65,6 +66,18 @@ def has_a_component_a_replica(variable: Any) -> bool:
     return isinstance(variable, values.DistributedVariable)
 
 
+def is_written_together(variable: Any) -> bool:
+    """Whether all replicas have equal components of a variable, since each write is one of all."""
+    return isinstance(variable, values.MirroredVariable)
+
+
+def replicas_here(strategy: Any) -> range:
+    """The numbers of this process's replicas among those of all workers."""
+    count = len(strategy.extended.worker_devices)
+    first = getattr(strategy.extended, "_id_in_cluster", 0) * count
+    return range(first, first + count)
+
+
 def replica_at_hand() -> int | None:
     """The index, in this process, of the replica whose code runs; None in cross-replica context.
 
@@ -114,3 +127,23 @@ def steps_are_under_way(strategy: Any) -> bool:
     """Whether workers may be running steps that a coordinator has scheduled."""
     coordinator = getattr(strategy, "_cluster_coordinator", None)
     return coordinator is not None and not coordinator.done()
+
+
+class FetchedSaveable(SaveableObject):  # type: ignore[misc]
+    """What a checkpoint saves of a value that is fetched for it: by a save, not by a restore."""
+
+    def __init__(self, variable: Any, name: str) -> None:
+        """Saves the value of a variable.
+
+        Args:
+          variable: It has a dtype and a device, `fetch()`, which returns its value, and `assign`.
+          name: The key in the checkpoint.
+        """
+        self._assign = variable.assign
+        spec = SaveSpec(variable.fetch, "", name, variable.dtype, variable.device)
+        super().__init__(variable.fetch, [spec], name)
+
+    def restore(self, restored_tensors: list[tf.Tensor], restored_shapes: object) -> Any:
+        """Hands a restored value over."""
+        del restored_shapes
+        return self._assign(restored_tensors[0])

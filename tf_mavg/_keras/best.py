@@ -34,7 +34,14 @@ class BestAverages:
         self.settle()
         if self.stoppers:
             entries = self._optimizer.holder.entries()
-            self._last = epoch, [(e.average, e.average.read_value()) for e in entries]
+            self._last = (
+                epoch,
+                [
+                    (average, average.read_value())
+                    for entry in entries
+                    for average, _ in entry.pairs
+                ],
+            )
 
     def settle(self) -> None:
         """Keeps the averages of the last epoch as the best if EarlyStopping took it for that."""

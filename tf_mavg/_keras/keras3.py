@@ -103,6 +103,8 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         return self.iterations
 
     def _shown(self, variable: tf.Variable, name: str) -> Any:
+        if not isinstance(variable, tf.Variable):  # Another worker has it.
+            return variable
         return keras_variable(keras, variable, name)
 
     def _start_at_loaded_weights(self, entries: Sequence[Entry]) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.pace import Pace
-from tf_mavg._averages.placement import check_average_dtype
+from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.keras import WithoutWeights
 from tf_mavg._compat.tensorflow import make_variable
 from tf_mavg._keras.state import AveragingState
@@ -44,6 +45,7 @@ class AveragingOptimizer(AveragingState):
         exclude: str | Sequence[str] | Callable[[Any], bool] | None = None,
         name: str = "moving_average",
         *,
+        placement: str = "replicated",
         overwrite_weights: bool = False,
         start_missing_averages: bool = False,
         start: int = 0,
@@ -63,6 +65,9 @@ class AveragingOptimizer(AveragingState):
           exclude: Which weights have no average: regular expressions to find in their path, or a
             function of the weight that tells. Others without: those that are not trained.
           name: Name of the optimizer.
+          placement: With "sharded", the replicas of a MirroredStrategy or
+            MultiWorkerMirroredStrategy share the averages: each has and updates those of its share
+            of the weights. By default each has all. Without a strategy both are the same.
           overwrite_weights: Whether the weights are the averages after `fit`, as they are with
             Keras's own `use_ema`. By default they are the trained ones.
           start_missing_averages: Whether a file that has averages of some weights only can be
@@ -82,6 +87,7 @@ class AveragingOptimizer(AveragingState):
         decay = 0.0 if isinstance(average_decay, Decay) else decay_of(average_decay)
         check_choice("num_updates", num_updates, (None, WARM_UP))
         check_average_dtype(average_dtype)
+        check_placement(placement)
         wrapped = self._optimizer_of(optimizer)
         super().__init__(name=name, **self._base_arguments)  # type: ignore[call-arg]
         # What the base class sets is the wrapped optimizer's to say: its clipnorm, its use_ema.
@@ -99,10 +105,13 @@ class AveragingOptimizer(AveragingState):
                 "average_decay=tf_mavg.decays.WarmUp(...)."
             )
             raise ValueError(message)
-        self.holder = Averages("average", average_dtype, pace=pace, way_out=_WAY_OUT)
+        self.holder = Averages(
+            "average", average_dtype, pace=pace, placement=placement, way_out=_WAY_OUT
+        )
         self._average_decay = decay if is_number else average_decay
         self.num_updates = num_updates
         self.average_dtype = average_dtype
+        self.placement = placement
         self.exclude = [exclude] if isinstance(exclude, str) else exclude
         self.overwrite_weights = overwrite_weights
         self.start_missing_averages = start_missing_averages
@@ -288,7 +297,7 @@ class AveragingOptimizer(AveragingState):
         entries = self.holder.create(self._averaged, [path_of(w) for w in self._averaged])
         for weight, entry in zip(self._averaged, entries, strict=True):
             name = f"{path_of(weight).replace('/', '_')}_average"
-            entry.shown = self._shown(entry.average, name)
+            entry.shown = self._shown(self.holder.average(weight), name)
         steps = self.holder.steps.first
         self._counts = () if steps is None else (self._shown(steps, "average_steps"),)
         self.holder.start_later([e for e in entries if not self.holder.was_restored(e)])

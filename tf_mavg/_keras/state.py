@@ -44,6 +44,7 @@ class AveragingState:
     average_decay: float | Decay
     num_updates: str | None
     average_dtype: str | None
+    placement: str
     exclude: Sequence[str] | Callable[[Any], bool] | None
     overwrite_weights: bool
     start_missing_averages: bool
@@ -109,7 +110,7 @@ class AveragingState:
         self._prepare()
         self.inner_optimizer.save_own_variables(store)
         position = {id(weight): i for i, weight in enumerate(self._weights)}
-        values = {position[id(w)]: self.holder.average(w).numpy() for w in self._averaged}
+        values = {position[id(w)]: self.holder.array(w) for w in self._averaged}
         in_place = self.holder.state.is_swapped
         if values:
             steps = self.holder.steps.first
@@ -186,6 +187,7 @@ class AveragingState:
             "average_decay": decay,
             "num_updates": self.num_updates,
             "average_dtype": self.average_dtype,
+            "placement": self.placement,
             "exclude": list(exclude) if isinstance(exclude, list | tuple) else exclude,
             "overwrite_weights": self.overwrite_weights,
             "start_missing_averages": self.start_missing_averages,

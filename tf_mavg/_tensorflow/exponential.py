@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.pace import Pace
-from tf_mavg._averages.placement import check_average_dtype
+from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.references import read_in_order
 from tf_mavg._compat.tensorflow import unconverted
 from tf_mavg._ops.variables import (
@@ -57,7 +58,7 @@ class ExponentialMovingAverage(
             evaluate()
     """
 
-    def __init__(  # noqa: PLR0913 - the arguments of the class it replaces, and three more.
+    def __init__(  # noqa: PLR0913 - the arguments of the class it replaces, and four more.
         self,
         decay: float | tf.Tensor | tf.Variable | Decay,
         num_updates: float | tf.Tensor | tf.Variable | None = None,
@@ -67,6 +68,7 @@ class ExponentialMovingAverage(
         average_dtype: str | None = "same",
         start: int = 0,
         every: int = 1,
+        placement: str = "replicated",
     ) -> None:
         """Makes an object without averages; `apply` makes them.
 
@@ -87,15 +89,19 @@ class ExponentialMovingAverage(
           every: Averages move at each so many calls of `apply` only, by the product of so many
             decays. With one of these two, or with a schedule, `apply` counts its calls, and
             checkpoints hold the count.
+          placement: With "sharded", the replicas of a MirroredStrategy or
+            MultiWorkerMirroredStrategy share the averages: each has and updates those of its share
+            of the variables. By default each has all. Without a strategy both are the same.
 
         Raises:
           TypeError: If `start` or `every` is no whole number.
-          ValueError: If `decay` is a number and not in [0, 1], `average_dtype` is another one,
-            `start` is below 0 or `every` below 1, or `num_updates` is given beside one of these two
-            or a schedule.
+          ValueError: If `decay` is a number and not in [0, 1], `average_dtype` or `placement` is
+            another one, `start` is below 0 or `every` below 1, or `num_updates` is given beside one
+            of these two or a schedule.
         """
         pace = Pace(decay, start, every)
         check_average_dtype(average_dtype)
+        check_placement(placement)
         if pace.counts and num_updates is not None:
             message = (
                 "`num_updates` is for a plain decay: schedules, `start` and `every` count by "
@@ -105,7 +111,7 @@ class ExponentialMovingAverage(
             raise ValueError(message)
         # The base class keeps those of tensors, which it makes and updates.
         super().__init__(decay, num_updates, zero_debias, name)
-        self.holder = Averages(name, average_dtype, pace=pace)
+        self.holder = Averages(name, average_dtype, pace=pace, placement=placement)
         self._track_trackable(self.holder.tracked, "averages")
 
     @property

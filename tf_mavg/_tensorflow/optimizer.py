@@ -37,7 +37,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
     eager mode and in a tf.function.
     """
 
-    def __init__(  # noqa: PLR0913 - contrib's arguments, and two more.
+    def __init__(  # noqa: PLR0913 - contrib's arguments, and three more.
         self,
         opt: tf.compat.v1.train.Optimizer,
         average_decay: float | tf.Tensor | tf.Variable | Decay = 0.9999,
@@ -48,6 +48,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         average_dtype: str | None = "same",
         start: int = 0,
         every: int = 1,
+        placement: str = "replicated",
     ) -> None:
         """Wraps `opt`.
 
@@ -65,6 +66,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           average_dtype: See `ExponentialMovingAverage`.
           start: How many steps have no average yet. See `ExponentialMovingAverage`.
           every: Averages move at each so many steps. See `ExponentialMovingAverage`.
+          placement: See `ExponentialMovingAverage`.
 
         Raises:
           TypeError: If `opt` is no such optimizer, or `start` or `every` is no whole number.
@@ -86,6 +88,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             average_dtype=average_dtype,
             start=start,
             every=every,
+            placement=placement,
         )
         self.holder = self._averages.holder
         self.holder.tracked.offers_slots = False  # This optimizer does.
@@ -221,7 +224,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
 
     def variables(self) -> list[tf.Variable]:
         """The state of the wrapped optimizer, then the averages; in a graph, its own."""
-        averages = [entry.average for entry in self.holder.entries()]
+        averages = [self.holder.average(entry.variable) for entry in self.holder.entries()]
         return [*self._optimizer.variables(), *averages, *self.holder.steps_at_hand()]
 
     def _trackable_children(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
