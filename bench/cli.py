@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = "tf_mavg bench"
-PARTS = ("steps", "first-step", "memory", "share")
+PARTS = ("steps", "first-step", "memory", "share", "replicas")
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -22,6 +22,7 @@ def measure(options: argparse.Namespace) -> None:
     from .first_step import measure_first_steps
     from .keras_step import measure_keras_steps
     from .memory import measure_memory
+    from .replicas import measure_replicas
     from .share import measure_closely, measure_shares
     from .steps import Choice, measure_steps
     from .turns import Settings
@@ -43,6 +44,8 @@ def measure(options: argparse.Namespace) -> None:
             measure_closely(settings),
             *measure_keras_steps(settings),
         ]
+    if "replicas" in options.part and not device.has_gpu():
+        results["replicas"] = measure_replicas(settings, choice)
     if "steps" in options.part:
         results["steps"] = measure_steps(settings, choice)
     if "first-step" in options.part:

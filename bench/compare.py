@@ -37,6 +37,9 @@ def medians(results: dict[str, Any]) -> dict[tuple[str, str], Entry]:
         found.update({(what, label(c)): c for c in entry["contestants"]})
     first_step = results.get("first_step", {"contestants": []})
     found.update({("first step", label(c)): c for c in first_step["contestants"]})
+    for entry in results.get("replicas", []):
+        what = f"update of {entry['replicas']} replicas, {title(entry)}"
+        found.update({(what, label(c)): c for c in entry["contestants"]})
     for entry in results.get("share", []):
         what = f"training step, {entry['network']}"
         found[what, "without"] = entry["without"]

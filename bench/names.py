@@ -20,6 +20,9 @@ KERAS: Final = f"{OURS}.keras.MovingAverage"
 ONE_PASS: Final = f"{OURS}, one pass"
 A_PASS_EACH: Final = f"{OURS}, a pass for each average"
 
+REPLICATED: Final = f"{OURS}, replicated"
+SHARDED: Final = f"{OURS}, sharded"
+
 # Runners that code asks for.
 SESSION: Final = "Session"
 

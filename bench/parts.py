@@ -159,6 +159,31 @@ def share_table(entries: Iterable[Entry]) -> str:
     return markdown(["training step", "averaged by", "adds (95 %)", "of the step"], rows, left=2)
 
 
+def replicas_table(entries: Iterable[Entry]) -> str:
+    """Updates of all replicas, and the averages that the replica with most of them has."""
+    rows = [
+        [
+            f"{entry['replicas']} replicas, {title(entry)}",
+            c["name"],
+            readable(c["median_s"]),
+            multiple(times) if (times := speed_up(entry, c)) is not None else "",
+            f"{c['average_bytes'] / 2**20:,.2f} MiB",
+            percent(c["average_bytes"] / entry["variable_bytes"]),
+        ]
+        for entry in entries
+        for c in entry["contestants"]
+    ]
+    header = [
+        "replicas",
+        "averaged by",
+        "update",
+        "times faster",
+        "averages of one",
+        "of the variables",
+    ]
+    return markdown(header, rows, left=2)
+
+
 def markdown(header: list[str], rows: list[list[str]], left: int) -> str:
     """A table whose first columns are aligned left, the others right."""
     rule = [*["---"] * left, *["---:"] * (len(header) - left)]

@@ -13,6 +13,7 @@ from .parts import (
     flush_sentence,
     markdown,
     memory_table,
+    replicas_table,
     several_table,
     share_table,
     steps_table,
@@ -103,6 +104,8 @@ def other_tables(results: dict[str, Any]) -> list[str]:
         tables.append(memory_table(results["memory"]))
     if "share" in results:
         tables.append(share_table(results["share"]))
+    if results.get("replicas"):
+        tables.append(replicas_table(results["replicas"]))
     targets = check(results)
     if targets:
         tables.append(markdown(["target", "wanted", "measured", "verdict"], targets, left=1))

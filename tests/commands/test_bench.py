@@ -16,6 +16,7 @@ from tf_mavg._bench import (
     keras_step,
     memory,
     names,
+    replicas,
     share,
     spread,
     turns,
@@ -252,6 +253,24 @@ def test_the_share_of_a_step_of_keras():
         assert [c["name"] for c in entry["contestants"]] == [*keras_step.OPTIMIZERS][1:]
         assert [c["ours"] for c in entry["contestants"]] == [False, True]
         assert all(c["median_s"] > 0 for c in entry["contestants"])
+
+
+def test_the_update_of_replicas():
+    entry = replicas.in_new_process(SHORT, 2, Case(SMALL))
+    assert (entry["replicas"], entry["variables"], entry["elements"]) == (2, 4, 19)
+    found = {c["name"]: c for c in entry["contestants"]}
+    assert [*found] == [*replicas.CONTESTANTS]
+    assert all(c["median_s"] > 0 for c in found.values())
+    of_one = {name: c["average_bytes"] for name, c in found.items()}
+    assert of_one == {names.REPLICATED: 76, names.SHARDED: 44, names.PEER: 76}
+    of_all = {name: c["all_average_bytes"] for name, c in found.items()}
+    assert of_all == {names.REPLICATED: 152, names.SHARDED: 76, names.PEER: 152}
+
+
+def test_replicas_are_measured_on_the_cases_that_are_chosen(monkeypatch):
+    monkeypatch.setattr(replicas, "in_new_process", lambda _, count, case: (count, case.name))
+    chosen = replicas.measure_replicas(SHORT, Choice(workloads=["65,536"]))
+    assert chosen == [(2, "400 x 65,536 float32"), (4, "400 x 65,536 float32")]
 
 
 def test_a_choice_names_parts_of_names():

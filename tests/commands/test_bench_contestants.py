@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from bench_cases import EVERY_DTYPES, SHAPES, SMALL, Case
 from oracle import assert_same_bits, updated
 
-from tf_mavg._bench import machine_code, models, swaps, updates, workloads
+from tf_mavg._bench import machine_code, models, replicas, swaps, updates, workloads
 from tf_mavg._bench.contestant import Ground
 from tf_mavg._bench.steps import ON_REQUEST, OPERATIONS, SEVERAL, SWAP, SWAPPED, UPDATE
 from tf_mavg._bench.workloads import AVERAGES, VARIABLES
@@ -64,6 +65,24 @@ def test_every_update_computes_what_the_oracle_says(dtypes):
                 )
         for received, value in zip(kept, variables, strict=True):
             np.testing.assert_array_equal(received, value, err_msg=entrant.label)
+
+
+@pytest.mark.parametrize("name", replicas.CONTESTANTS)
+def test_every_update_of_replicas_computes_what_the_oracle_says(name, logical_cpus):
+    case, sums = Case(SMALL), tf.distribute.ReductionToOneDevice()
+    strategy = tf.distribute.MirroredStrategy(logical_cpus[:2], cross_device_ops=sums)
+    contestant, _ = replicas.make(strategy, case, replicas.CONTESTANTS[name])
+    variables, expected = list(case.values(VARIABLES)), list(case.values(AVERAGES))
+    for received, start in zip(contestant.read(AVERAGES), expected, strict=True):
+        np.testing.assert_array_equal(received, start)
+    for _ in range(STEPS):
+        contestant.step()
+        pairs = zip(expected, variables, strict=True)
+        expected = [np.asarray(updated(a, v, case.decay)) for a, v in pairs]
+    for received, wanted in zip(contestant.read(AVERAGES), expected, strict=True):
+        assert_same_bits(received, wanted)
+    for received, wanted in zip(contestant.read(VARIABLES), variables, strict=True):
+        np.testing.assert_array_equal(received, wanted)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

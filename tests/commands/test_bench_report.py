@@ -62,6 +62,14 @@ def test_the_tables():
             "| 1 ms (0.9 to 1.2 ms) | 0.99 % |"
         ),
         (
+            "| replicas | averaged by | update | times faster | averages of one "
+            "| of the variables |\n"
+            "| --- | --- | ---: | ---: | ---: | ---: |\n"
+            "| 2 replicas, 400 x 64 float32 | tf_mavg, sharded | 2.00 ms | 4.0 "
+            "| 50.00 MiB | 50 % |\n"
+            "| 2 replicas, 400 x 64 float32 | theirs | 8.00 ms | 1.0 | 100.00 MiB | 100 % |"
+        ),
+        (
             "Medians of 9 to 9 interleaved turns. x: times faster than theirs, in a Session where "
             "the row is, else in a tf.function. limit: the plain C++ loop's time over the row's. "
             "A Processor, 2 cores, load 0.1 to 1.2, python 3.11.0, commit 0123456789, 2026-01-02."
@@ -83,6 +91,8 @@ def test_a_comparison_marks_what_differs_for_sure(tmp_path, capsys):
     assert f"{what} tf_mavg (Session) | 4.00 ms | 4.10 ms | 0.98 |" in lines
     assert any(line.startswith("| first step | tf_mavg (tf.function) |") for line in lines)
     assert any(line.startswith("| training step, net | without |") for line in lines)
+    what = "| update of 2 replicas, 400 x 64 float32 | tf_mavg, sharded (strategy.run) |"
+    assert any(line.startswith(what) for line in lines)
 
 
 def test_a_plot_needs_something_to_plot(tmp_path):

@@ -61,6 +61,23 @@ def example() -> dict[str, Any]:
                 {"operation": "update", "name": "tf_mavg", "runner": "eager", "peak_bytes": 2**19}
             ],
         },
+        "replicas": [
+            {
+                "replicas": 2,
+                "workload": "400 x 64",
+                "dtypes": "float32",
+                "variable_bytes": 100 * 2**20,
+                "baseline": "theirs",
+                "contestants": [
+                    contestant(name, "strategy.run", median, ours=ours)
+                    | {"average_bytes": size * 2**20}
+                    for name, median, ours, size in (
+                        ("tf_mavg, sharded", 0.002, True, 50),
+                        ("theirs", 0.008, False, 100),
+                    )
+                ],
+            }
+        ],
         "share": [
             {
                 "network": "net",
