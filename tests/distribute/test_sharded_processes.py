@@ -151,3 +151,15 @@ def test_a_worker_that_collects_alone_fails_at_once_and_so_do_the_others(folder)
         ((other,), (alone,)) = (workers.said(task) for task in cluster.WORKERS)
     assert alone["error"].startswith("All workers must swap, save and restore averages at the same")
     assert max(other["seconds"], alone["seconds"]) < 10
+
+
+def test_every_file_of_a_fit_has_all_averages(folder):
+    (folder / "fit").mkdir()
+    with cluster.running(
+        cluster.WORKERS, "sharded_fit.py", folder / "fit", str(folder / "fit")
+    ) as workers:
+        assert workers.wait(cluster.WORKERS, 150) == [0, 0], workers.logs()
+        ((first,), (second,)) = (workers.said(task) for task in cluster.WORKERS)
+    assert first == second
+    assert first["keras"] == first["manager"] == first["plain"] == first["swapped"]
+    assert first["losses"]["loss"][1] < first["losses"]["loss"][0]
