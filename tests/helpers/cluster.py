@@ -22,9 +22,25 @@ Task = tuple[str, int]
 class Cluster:
     """The processes of one program, each with a task of its own."""
 
-    def __init__(self, tasks: Sequence[Task], program: str, folder: Path, *arguments: str) -> None:
-        """Chooses free ports of the loopback interface; `start` starts a task there."""
-        self._command = [sys.executable, str(PROGRAMS / program), *arguments]
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        program: str,
+        folder: Path,
+        *arguments: str,
+        servers_import: str = "tf_mavg",
+    ) -> None:
+        """Chooses free ports of the loopback interface; `start` starts a task there.
+
+        Args:
+          tasks: Workers that all run the program; or a chief that does, and what it works with.
+          program: The name of a program.
+          folder: Where to run and to log.
+          *arguments: The program's.
+          servers_import: The module that a chief's workers and servers import.
+        """
+        self._program = [str(PROGRAMS / program), *arguments]
+        self._server = [str(PROGRAMS / "server.py"), servers_import]
         self._folder = folder
         with ExitStack() as stack:
             self._addresses: dict[str, list[str]] = {}
@@ -47,8 +63,9 @@ class Cluster:
             "PYTHONPATH": HELPERS,
         }
         with self.log(task).open("a") as log:
+            serves = "chief" in self._addresses and job != "chief"
             self.processes[task] = subprocess.Popen(
-                self._command,
+                [sys.executable, *(self._server if serves else self._program)],
                 env=os.environ | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -88,11 +105,11 @@ class Cluster:
 
 @contextmanager
 def running(
-    tasks: Sequence[Task], program: str, folder: Path, *arguments: str
+    tasks: Sequence[Task], program: str, folder: Path, *arguments: str, **options: str
 ) -> Iterator[Cluster]:
-    """A context with a cluster that is stopped at its end."""
+    """A context with a cluster that is stopped at its end; arguments as of `Cluster`."""
     folder.mkdir(parents=True, exist_ok=True)
-    cluster = Cluster(tasks, program, folder, *arguments)
+    cluster = Cluster(tasks, program, folder, *arguments, **options)
     try:
         yield cluster
     finally:

@@ -308,9 +308,10 @@ class Averages:
         kept = {id(variable) for variable in shards(variables)}
         self._drop([key for key in self._entries if key not in kept])
 
-    def was_restored(self, entry: Entry) -> bool:
-        """Whether a checkpoint has ever given an average its value."""
-        return was_restored(entry.average, 0) or self.tracked.was_restored_by_name(entry, 0)
+    def was_restored(self, entry: Entry, since: int = 0) -> bool:
+        """Whether a restore after number `since` has given an average its value."""
+        average = tensorflow_variable(entry.average)
+        return was_restored(average, since) or self.tracked.was_restored_by_name(entry, since)
 
     def _drop(self, keys: Iterable[int]) -> None:
         for key in keys:

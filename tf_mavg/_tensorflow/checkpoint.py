@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import tensorflow as tf
 
-from tf_mavg._compat.distribute import name_of
+from tf_mavg._compat.distribute import is_sharded, name_of
 from tf_mavg._compat.tensorflow import (
     checkpoint_objects,
     is_copied_for_saving,
@@ -157,7 +157,11 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
     def _check_tracks(self) -> None:
         """Raises ValueError unless the checkpoint reaches the averages and their variables."""
         state = self._holder.state
-        tracked = {id(tensorflow_variable(one)) for one in checkpoint_objects(self.checkpoint)}
+        tracked: set[int] = set()
+        for one in checkpoint_objects(self.checkpoint):
+            tracked.add(id(tensorflow_variable(one)))
+            if is_sharded(one):  # tf_keras hands its optimizers each shard as a variable.
+                tracked.update(map(id, one.variables))
         way_out = "pass both to tf.train.Checkpoint, as in Checkpoint(model=model, averages=ema)."
         if id(state) not in tracked:
             message = f"The checkpoint must track the averages. Received: one without; {way_out}"
@@ -188,9 +192,7 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
     def _start_missing(self, path: str, since: int) -> None:
         """Starts the averages that the checkpoint lacks, or raises AssertionError."""
         missing = [
-            entry
-            for entry in self._holder.entries()
-            if not was_restored(tensorflow_variable(entry.average), since)
+            entry for entry in self._holder.entries() if not self._holder.was_restored(entry, since)
         ]
         if missing and not self._start_missing_averages:
             message = (

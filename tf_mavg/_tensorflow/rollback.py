@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tf_mavg._averages.swap import SwapState
 from tf_mavg._compat.distribute import components_of
 from tf_mavg._compat.tensorflow import checkpoint_objects, forget_deferred, next_restore
-from tf_mavg._ops.variables import is_variable, tensorflow_variable
+from tf_mavg._ops.variables import distinct, is_variable, tensorflow_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,12 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
     """
     _ = root.save_counter  # It would be made by the restore.
     objects = checkpoint_objects(root)
+    # An average that is found by its variable's name is not among the objects.
+    written = [*objects, *(entry.average for entry in holder.entries())]
     # Component by component: a read of the whole may wait for other workers.
     held = [
         (component, component.read_value())
-        for one in map(tensorflow_variable, objects)  # Keras 3 tracks variables of its own.
+        for one in distinct(map(tensorflow_variable, written))  # Keras 3 has some of its own.
         if is_variable(one)
         for component in components_of(one)
         if component.is_initialized()
