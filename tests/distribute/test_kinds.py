@@ -7,6 +7,7 @@ from oracle import BFLOAT16, FLOAT32, FLOAT64, assert_same_bits, normal, updated
 from strategies import STRATEGIES, components
 from tensorflow.python.distribute import ps_values
 from tensorflow.python.distribute.distribute_utils import cache_variable_reads
+from tensorflow.python.distribute.sharded_variable import ShardedVariable
 
 import tf_mavg
 
@@ -107,3 +108,47 @@ def test_a_cached_variable_that_aggregates_goes_into_a_checkpoint(logical_cpus, 
         one.assign([0.0])
     manager.restore(path)
     assert [variable.numpy(), averages.average(variable).numpy()] == [[3.0], [2.0]]
+
+
+def shards_one_by_one(rows, folder):
+    """A sharded variable whose shards are averaged as variables of their own, as in tf_keras.
+
+    Args:
+      rows: How many rows each shard has.
+      folder: For the manager.
+
+    Returns:
+      All variables and averages, and a manager of checkpoints.
+    """
+    parts = [tf.Variable(tf.ones(count), name=f"table/part_{i}") for i, count in enumerate(rows)]
+    table = ShardedVariable(parts, name="table")
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages.create_averages(parts)
+    for part in parts:
+        part.assign_add(tf.fill(part.shape, 2.0))
+    averages.apply(parts)
+    checkpoint = tf.train.Checkpoint(table=table, averages=averages)
+    manager = tf_mavg.SwappingCheckpointManager(checkpoint, averages, str(folder))
+    return [*parts, *map(averages.average, parts)], manager
+
+
+def test_shards_averaged_one_by_one_go_into_a_checkpoint(tmp_path):
+    everything, manager = shards_one_by_one([1, 1], tmp_path)
+    path = manager.save()
+    assert tf.train.load_variable(path, "table/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [2, 2]
+    for one in everything:
+        one.assign([0.0])
+    manager.restore(path)
+    assert [one.numpy() for one in everything] == [[3.0], [3.0], [2.0], [2.0]]
+
+
+def test_a_restore_into_other_shards_is_refused_and_changes_nothing(tmp_path):
+    _, manager = shards_one_by_one([2, 2], tmp_path)
+    path = manager.save()
+    everything, manager = shards_one_by_one([2, 1, 1], tmp_path / "others")
+    for one in everything:
+        one.assign(tf.zeros_like(one))
+    reason = r"tensor with shape \(2,\) .* variable with shape \(1,\) and name .*part_1"
+    with pytest.raises(ValueError, match=reason):
+        manager.restore(path)
+    assert not any(one.numpy().any() for one in everything)
