@@ -26,6 +26,18 @@ def test_a_variable_beside_another_is_of_its_kind(resource):
         assert made._get_save_slice_info().spec == part._get_save_slice_info().spec
 
 
+def test_a_variable_beside_a_component_is_in_no_collection(logical_cpus):
+    with tf.Graph().as_default():
+        strategy = tf1.distribute.MirroredStrategy(logical_cpus[:2])
+        with strategy.scope():
+            whole = tf1.get_variable("v", initializer=[1.0], use_resource=True)
+            made = [make_beside(one, tf.zeros([1]), "average") for one in whole.values]
+        assert [one.op.name for one in made] == ["v/average", "v/replica_1/average"]
+        assert [one.device for one in made] == [one.device for one in whole.values]
+        (known,) = tf1.global_variables()
+        assert known is whole
+
+
 def test_a_variable_made_at_once_passes_creators():
     variable, traces = tf.Variable([3.0], name="v"), []
     made = {}

@@ -3,7 +3,14 @@
 import pytest
 import tensorflow as tf
 
-from tf_mavg._compat.saver import RenamingBuilder, SaveableObject, SaveSpec, by_key, slice_info
+from tf_mavg._compat.saver import (
+    RenamingBuilder,
+    SaveableObject,
+    SaveSpec,
+    by_key,
+    saveable_of,
+    slice_info,
+)
 
 tf1 = tf.compat.v1
 
@@ -30,6 +37,34 @@ def test_variables_have_keys_and_shards_a_place(resource):
         assert slice_info(whole) is None
         assert [slice_info(part).full_name for part in parts] == ["parted"] * 2
         assert [slice_info(part).full_shape for part in parts] == [[3]] * 2
+
+
+@pytest.mark.parametrize("synchronization", ["ON_WRITE", "ON_READ"])
+def test_a_variable_of_several_replicas_is_saved_under_any_key(
+    synchronization, logical_cpus, tmp_path
+):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        with tf1.distribute.MirroredStrategy(logical_cpus[:2]).scope():
+            made = tf1.get_variable(
+                "v",
+                initializer=[1.0],
+                trainable=False,
+                synchronization=tf.VariableSynchronization[synchronization],
+                aggregation=tf.VariableAggregation.MEAN,
+            )
+            again = tf1.Variable([2.0], name="v")
+        (key,) = by_key([made])
+        assert (key, by_key([made])[key] is made) == ("v", True)
+        again._common_name = "v"  # Two scopes of one name.
+        with pytest.raises(ValueError, match=r"must not have the same name. Received: 'v' twice"):
+            by_key([made, again])
+        saver = tf1.train.Saver({"other": saveable_of(made, "other")})
+        session.run(tf1.global_variables_initializer())
+        path = saver.save(session, str(tmp_path / "c"))
+        assert tf.train.load_variable(path, "other") == [1.0]
+        session.run([one.assign([3.0]) for one in made.values])
+        saver.restore(session, path)
+        assert session.run(list(made.values)) == [[1.0], [1.0]]
 
 
 class Unread(SaveableObject):

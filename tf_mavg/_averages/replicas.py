@@ -59,10 +59,20 @@ def average_beside(
     if owner is not None:
         return make_owned(variable, owner, name, dtype)
     pairs = [(create_average(one, name, dtype, one), one) for one in components_of(variable)]
+    averages, _ = two_lists(pairs)
     if len(pairs) == 1 and pairs[0][1] is variable:
-        return pairs[0][0], pairs
-    averages = [average for average, _ in pairs]
-    return around_components(variable, averages, f"{name_of(variable)}/{name}"), pairs
+        (whole,) = averages
+    else:
+        whole = around_components(variable, averages, f"{name_of(variable)}/{name}")
+    if tf.distribute.has_strategy() and not tf.compat.v1.executing_eagerly_outside_functions():
+        _have_initialized(whole)
+    return whole, pairs
+
+
+def _have_initialized(average: Any) -> None:
+    """Has a graph initialize and save an average with its other variables."""
+    if not any(one is average for one in tf.compat.v1.global_variables()):
+        tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES, average)
 
 
 def two_lists(pairs: Sequence[Pair]) -> tuple[list[Any], list[tf.Variable]]:

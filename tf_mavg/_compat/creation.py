@@ -11,12 +11,13 @@ def make_beside(variable: tf.Variable, initial_value: tf.Tensor, name: str) -> t
     """Makes a variable beside another, of the same kind, device and place among shards.
 
     Its name is that of the other, a slash and `name`: that of tf.train.ExponentialMovingAverage.
-    Under a strategy it is made past the creators: the other may be one component of a variable.
+    Under a strategy it is made past the creators, and is in no collection: the other may be one
+    component of a variable.
     """
     if tf.distribute.has_strategy() and hasattr(variable, "handle"):
         with tf.device(variable.device), tf.name_scope(""):
             made = f"{variable.op.name}/{name}"
-            return ResourceVariable(initial_value, trainable=False, name=made)
+            return ResourceVariable(initial_value, trainable=False, collections=[], name=made)
     return slot_creator.create_slot(
         variable, initial_value, name, colocate_with_primary=True, copy_xla_sharding=True
     )

@@ -8,6 +8,8 @@ import tensorflow as tf
 from tensorflow.python.training import saver as tensorflow_saver
 from tensorflow.python.training.saving import saveable_object, saveable_object_util
 
+from tf_mavg._compat.distribute import has_a_component_a_replica
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,11 +17,29 @@ SaveableObject = saveable_object.SaveableObject
 SaveSpec = saveable_object.SaveSpec
 
 
-def by_key(var_list: Any) -> dict[str, Any]:
-    """The variables, lists of shards and other objects of a list, each under its key in a file."""
-    return saveable_object_util.op_list_to_dict(  # type: ignore[no-any-return]
-        var_list, convert_variable_to_tensor=False
+def by_key(var_list: Sequence[Any]) -> dict[str, Any]:
+    """The variables, lists of shards and other objects of a list, each under its key in a file.
+
+    Raises:
+      ValueError: If two of them have the same key.
+    """
+    # TensorFlow would put what saves them in the place of variables of several replicas.
+    replicated = [one for one in var_list if has_a_component_a_replica(one)]
+    found: dict[str, Any] = saveable_object_util.op_list_to_dict(
+        [one for one in var_list if not has_a_component_a_replica(one)],
+        convert_variable_to_tensor=False,
     )
+    for variable in replicated:
+        key = variable._shared_name  # noqa: SLF001 - what TensorFlow makes the key of.
+        if found.setdefault(key, variable) is not variable:
+            message = f"Two variables must not have the same name. Received: {key!r} twice."
+            raise ValueError(message)
+    return found
+
+
+def saveable_of(variable: Any, key: str) -> Any:
+    """What saves a variable of several replicas under a key, and restores all its components."""
+    return variable._gather_saveables_for_checkpoint()["VARIABLE_VALUE"](name=key)  # noqa: SLF001
 
 
 def slice_info(variable: tf.Variable) -> Any | None:

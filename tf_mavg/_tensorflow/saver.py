@@ -59,7 +59,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         self._unmarked = unmarked
         version = {"write_version": kwargs["write_version"]} if "write_version" in kwargs else {}
         self._renaming = RenamingBuilder(not_read=MARK, **version)
-        marked = {**var_list.by_key, MARK: _Mark(var_list.exchange)}
+        marked = {**var_list.saveables(), MARK: _Mark(var_list.exchange)}
         super().__init__(marked, **{**kwargs, "builder": self._renaming})
 
     def save(self, *args: Any, **kwargs: Any) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mavg._compat import saver
-from tf_mavg._compat.distribute import components_of, name_of
+from tf_mavg._compat.distribute import has_a_component_a_replica, is_sharded, name_of
 from tf_mavg._ops.variables import shards
 
 if TYPE_CHECKING:
@@ -77,6 +77,13 @@ class SwappedVarList:
     by_key: dict[str, Any]
     exchange: SwappedKeys
 
+    def saveables(self) -> dict[str, Any]:
+        """What a Saver saves under each key, which takes no variable of several replicas."""
+        return {
+            key: saver.saveable_of(saved, key) if has_a_component_a_replica(saved) else saved
+            for key, saved in self.by_key.items()
+        }
+
     def variables(self) -> Iterable[tuple[str, tf.Variable]]:
         """Each variable, or shard, with the key under which it is saved."""
         for key, saved in self.by_key.items():
@@ -128,7 +135,7 @@ def swapped_var_list(
 
     Raises:
       ValueError: If `var_list` has a variable but not its average, or the other way, or a key of
-        ours; or if a variable is one of several replicas or shards.
+        ours; or if a variable is a sharded one.
     """
     if not isinstance(var_list, dict):
         var_list = saver.by_key(shards(var_list))
@@ -139,12 +146,10 @@ def swapped_var_list(
     partners: dict[int, tf.Variable] = {}
     weight_keys: dict[str, str] = {}
     for variable, average in pairs:
-        (component, *others) = components_of(variable)
-        if others or component is not variable:
+        if is_sharded(variable):
             message = (
-                f"Variable to swap {name_of(variable)} is made of one variable a replica or shard, "
-                "which a saver by name would save unswapped; train eagerly, or in a tf.function, "
-                "and save with a SwappingCheckpointManager."
+                f"Variable to swap {name_of(variable)} is made of shards, which a saver by name "
+                "cannot save as one; save with a SwappingCheckpointManager."
             )
             raise ValueError(message)
         present = [id(v) in keys for v in (variable, average)]
