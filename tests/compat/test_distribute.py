@@ -9,7 +9,7 @@ import cluster
 import pytest
 import tensorflow as tf
 from places import PROGRAMS
-from tensorflow.python.distribute import ps_values
+from tensorflow.python.distribute import ps_values, tpu_values
 from tensorflow.python.distribute.sharded_variable import ShardedVariable
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
@@ -101,8 +101,28 @@ def said_by(program, folder):
 @pytest.mark.slow
 def test_steps_are_under_way_until_the_coordinator_has_joined(tmp_path):
     # In a process of its own: a cluster gives the devices of its process other names.
-    assert said_by("scheduled_step.py", tmp_path) == [False, True, False]
+    under_way, with_a_value_a_worker = said_by("scheduled_step.py", tmp_path)
+    assert under_way == [False, True, False]
     assert not compat.steps_are_under_way(None)
+    assert with_a_value_a_worker == [False, True]
+    assert not compat.has_a_value_a_worker(tf.Variable(1.0))
+
+
+@pytest.mark.parametrize("kind", ["TPUMirroredVariable", "TPUSyncOnReadVariable"])
+def test_is_on_tpus(kind, mirrored):
+    components = [tf.Variable([1.0]) for _ in range(2)]
+    made = getattr(tpu_values, kind)(mirrored, components, tf.VariableAggregation.MEAN)
+    assert compat.is_on_tpus(made)
+    assert not compat.is_on_tpus(components[0])
+    assert issubclass(tpu_values.TPULazyDistributedVariable, tf.Variable)
+
+
+def test_compiles_each_replica(mirrored):
+    # TensorFlow compiles a function's part for each replica if `_use_merge_call` is false.
+    assert not compat.compiles_each_replica(mirrored)
+    assert mirrored.extended._use_merge_call()
+    gpus = tf.distribute.MirroredStrategy(["/gpu:0", "/gpu:1"])
+    assert compat.compiles_each_replica(gpus)
 
 
 @pytest.mark.parametrize(

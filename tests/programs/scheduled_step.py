@@ -1,4 +1,7 @@
-"""A cluster in one process: prints whether a step is under way, before, while and after it is."""
+"""A cluster in one process: prints whether a step is under way, before, while and after it is.
+
+Then, whether a variable and one with a value a worker have such values.
+"""
 
 import json
 import socket
@@ -7,7 +10,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from tf_mavg._compat.distribute import steps_are_under_way
+from tf_mavg._compat.distribute import has_a_value_a_worker, steps_are_under_way
 
 addresses = {}
 for job in ("worker", "ps"):
@@ -33,4 +36,6 @@ seen.append(steps_are_under_way(strategy))
 gate.set()
 coordinator.join()
 seen.append(steps_are_under_way(strategy))
-print(json.dumps(seen), flush=True)
+with strategy.scope():
+    both = [tf.Variable(1.0), tf.Variable(1.0, per_worker_variable=True)]
+print(json.dumps([seen, [has_a_value_a_worker(one) for one in both]]), flush=True)

@@ -19,7 +19,13 @@ from tf_mavg._averages.entry import Entry, assign_all, size_of
 from tf_mavg._averages.exchange import Exchange, check_can_save
 from tf_mavg._averages.late import LateStarts
 from tf_mavg._averages.owned import array_of, check_can_spread, spread
-from tf_mavg._averages.replicas import average_beside, components_at_hand, pairs_at_hand
+from tf_mavg._averages.replicas import (
+    average_beside,
+    check_can_average,
+    check_can_compile,
+    components_at_hand,
+    pairs_at_hand,
+)
 from tf_mavg._averages.shares import SHARDED, Owner, choose_owners
 from tf_mavg._averages.steps import Steps
 from tf_mavg._averages.swap import SwapState
@@ -141,6 +147,7 @@ class Averages:
           The entries of all of them, in their order.
 
         Raises:
+          TypeError: If a variable is of a kind that has no average; none is made then.
           ValueError: If averages are to be sharded, and those of a variable cannot be.
         """
         elements = shards(variables)
@@ -150,6 +157,8 @@ class Averages:
             for variable, name in zip(elements, called, strict=True)
             if id(variable) not in self._entries
         ]
+        for variable, _ in missing:
+            check_can_average(variable)
         # No device scope of the caller's: an average lies where its variable does, and init_scope
         # would bring the scope back within colocation.
         if missing:
@@ -184,9 +193,14 @@ class Averages:
             tf.compat.v1.add_to_collection(collection, variable)
 
     def guard(self, what: str, variables: Iterable[Any] = ()) -> list[tf.Operation]:
-        """Refuses to go on while swapped: see `SwapState.guard`; asked beside the variables."""
+        """Refuses to go on while swapped: see `SwapState.guard`; asked beside the variables.
+
+        Raises:
+          RuntimeError: As `SwapState.guard`; or if XLA could not compile what is to go on.
+        """
         entries = [self._entries[id(v)] for v in shards(variables) if id(v) in self._entries]
         components = components_at_hand(entries)
+        check_can_compile(components)
         return self.state.guard(what, components[0].device if components else None)
 
     def restart(self, variables: Iterable[Any] | None = None) -> tf.Operation | None:

@@ -17,7 +17,12 @@ import tensorflow as tf
 from tf_mavg import ops
 from tf_mavg._averages.held import HeldValues
 from tf_mavg._averages.owned import check_can_spread, others_of, spread
-from tf_mavg._averages.replicas import check_all_workers_swap, check_can_swap, two_lists
+from tf_mavg._averages.replicas import (
+    check_all_workers_swap,
+    check_can_compile,
+    check_can_swap,
+    two_lists,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,8 +64,9 @@ class Exchange:
         check_can_swap(entries)
         check_can_spread(entries, "are swapped")
         if not tf.executing_eagerly():
-            pairs = [pair for entry in entries for pair in entry.pairs]
-            return ops.swap_variables(*two_lists(pairs))
+            averages, variables = two_lists([pair for entry in entries for pair in entry.pairs])
+            check_can_compile(variables)
+            return ops.swap_variables(averages, variables)
         if self._divided_for is not entries:
             self._divided_for = entries
             alike = [pair for entry in entries if entry.is_alike for pair in entry.pairs]

@@ -21,14 +21,18 @@ from tf_mavg._averages.owned import make_owned
 from tf_mavg._compat.distribute import (
     all_reduce_of_ones,
     around_components,
+    compiles_each_replica,
     components_of,
     has_a_component_a_replica,
+    has_a_value_a_worker,
     has_several_workers,
+    is_on_tpus,
     name_of,
     replica_at_hand,
     steps_are_under_way,
     strategy_of,
 )
+from tf_mavg._compat.tensorflow import compiles_with_xla
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +41,23 @@ if TYPE_CHECKING:
     from tf_mavg._averages.shares import Owner
 
 Pair = tuple[Any, tf.Variable]  # A component of an average, and that of its variable.
+
+
+def check_can_average(variable: Any) -> None:
+    """Raises TypeError if a variable's values are where no op of ours can reach them."""
+    if isinstance(variable, tf.experimental.dtensor.DVariable):
+        kind = "a DTensor variable; average it with tf.train.ExponentialMovingAverage"
+    elif is_on_tpus(variable):
+        kind = "one of TPUStrategy; average it with tf.train.ExponentialMovingAverage"
+    elif has_a_value_a_worker(variable):
+        kind = "which has a value for each worker; make it without per_worker_variable=True"
+    else:
+        return
+    message = (
+        "A variable must lie on CPUs and GPUs, plain or of a tf.distribute strategy, to be "
+        f"averaged. Received: {name_of(variable)!r}, {kind}."
+    )
+    raise TypeError(message)
 
 
 def average_beside(
@@ -99,6 +120,26 @@ def components_at_hand(entries: Sequence[Entry]) -> list[tf.Variable]:
         elif replica == 0:
             chosen.extend(components)
     return chosen
+
+
+def check_can_compile(components: Sequence[tf.Variable]) -> None:
+    """Raises RuntimeError in a function that XLA compiles if it could not reach all components."""
+    # In a graph of TensorFlow 1 not each variable knows its device.
+    if not tf.compat.v1.executing_eagerly_outside_functions() or not compiles_with_xla():
+        return
+    devices = sorted({component.device for component in components})
+    if replica_at_hand() is not None:
+        strategy = tf.distribute.get_strategy()
+        if not compiles_each_replica(strategy):
+            devices = sorted({*devices, *strategy.extended.worker_devices})
+    if len(devices) > 1:
+        message = (
+            "XLA compiles a step for one device. Received: a step with variables on "
+            f"{len(devices)} devices, {', '.join(devices)}; leave jit_compile=True away, or train "
+            "on GPUs alone and set it for the function that strategy.run() runs, which XLA then "
+            "compiles for each GPU."
+        )
+        raise RuntimeError(message)
 
 
 # How long a worker waits for the others to swap as well.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.distribute import ps_values, values, values_util
+from tensorflow.python.distribute import ps_values, tpu_values, values, values_util
 from tensorflow.python.distribute.sharded_variable import ShardedVariable
 from tensorflow.python.training.saving.saveable_object import SaveableObject, SaveSpec
 
@@ -13,6 +13,17 @@ from tensorflow.python.training.saving.saveable_object import SaveableObject, Sa
 def is_sharded(variable: object) -> bool:
     """Whether a variable is one whole whose shards are variables of their own."""
     return isinstance(variable, ShardedVariable)
+
+
+def is_on_tpus(variable: object) -> bool:
+    """Whether a variable is one of TPUStrategy."""
+    kinds = (tpu_values.TPUVariableMixin, tpu_values.TPULazyDistributedVariable)
+    return isinstance(variable, kinds)
+
+
+def has_a_value_a_worker(variable: object) -> bool:
+    """Whether each worker of parameter servers has a value of its own for a variable."""
+    return isinstance(variable, ps_values.PerWorkerVariable)
 
 
 def components_of(variable: Any) -> list[tf.Variable]:
@@ -89,6 +100,11 @@ def replica_at_hand() -> int | None:
     if tf.distribute.in_cross_replica_context():
         return None
     return values_util.get_current_replica_id_as_int()  # type: ignore[no-any-return]
+
+
+def compiles_each_replica(strategy: Any) -> bool:
+    """Whether XLA compiles what replicas run for each of them, as on GPUs, or for all as one."""
+    return all("GPU" in device for device in strategy.extended.worker_devices)
 
 
 def has_several_workers(strategy: Any) -> bool:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_mavg._compat import control_dependencies
 from tf_mavg._ops.library import OPS
-from tf_mavg._ops.lists import averaged_lists, buckets, check_swap_dtypes
+from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, check_swap_dtypes
 from tf_mavg._ops.rates import Rates
 
 if TYPE_CHECKING:
@@ -38,15 +38,7 @@ class Binding:
         self._lists = averaged_lists(averages, variables)
         self._count = len(self._lists.sides) - 1
         self._buckets = buckets(self._lists)
-        self._handles = []
-        for bucket in self._buckets:
-            first, last = bucket.first, bucket.last
-            with bucket.colocated():
-                handle = OPS.bind_variables(
-                    averages=first, variables=last, T=bucket.last_dtype, Tavg=bucket.first_dtype
-                )
-            control_dependencies.declare(handle, first, last)
-            self._handles.append(handle)
+        self._handles = [_bind(bucket) for bucket in self._buckets]
         # Of the last eager step: its decay, and each handle with its rates.
         self._kept_decay: Any = None
         self._kept: list[tuple[tf.Tensor, tf.Tensor]] = []
@@ -90,6 +82,27 @@ class Binding:
             check_swap_dtypes(self._lists.sides[index], self._lists.sides[-1])
         for handle, bucket in chosen:
             OPS.bound_swap_variables(handle, index=bucket.indices.index(index), copy=copy)
+
+
+def _bind(bucket: Bucket) -> tf.Tensor:
+    """Binds what one op can take, on its device, and declares what the handle stands for."""
+    first, last = bucket.first, bucket.last
+    try:
+        with bucket.colocated():
+            handle = OPS.bind_variables(
+                averages=first, variables=last, T=bucket.last_dtype, Tavg=bucket.first_dtype
+            )
+    except tf.errors.NotFoundError as error:
+        if "registered in binary" not in str(error):
+            raise
+        message = (
+            "A process must import tf_mavg before it serves others, since their averages are "
+            f"updated in it. Received: variables on {bucket.sides[-1][0].device}, whose process "
+            "has not; import tf_mavg there, before tf.distribute.Server(...).join()."
+        )
+        raise tf.errors.NotFoundError(None, None, message) from error
+    control_dependencies.declare(handle, first, last)
+    return handle
 
 
 def _stays_as_it_is(decay: Any) -> bool:
