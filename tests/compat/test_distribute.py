@@ -9,6 +9,7 @@ import cluster
 import pytest
 import tensorflow as tf
 from places import PROGRAMS
+from strategies import STRATEGIES
 from tensorflow.python.distribute import ps_values, tpu_values
 from tensorflow.python.distribute.sharded_variable import ShardedVariable
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
@@ -18,7 +19,7 @@ from tf_mavg._compat import distribute as compat
 
 @pytest.fixture
 def mirrored(logical_cpus):
-    return tf.distribute.MirroredStrategy(logical_cpus[:2])
+    return STRATEGIES["mirrored"](logical_cpus)
 
 
 def test_components_of_a_plain_variable_are_the_variable():
@@ -201,6 +202,34 @@ def test_replica_at_hand(mirrored):
     seen.clear()
     tf.function(lambda: mirrored.run(note))()
     assert set(seen) == {0, 1}
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "function"])
+def test_replicas_must_merge(traced, mirrored):
+    seen = []
+
+    def add_up():
+        seen.append(compat.replicas_must_merge())
+        tf.distribute.get_replica_context().all_reduce("sum", tf.ones([1]))
+
+    def in_conditional():
+        tf.cond(tf.constant(value=True), lambda: [add_up(), None][1], lambda: None)
+
+    def run(body):
+        step = lambda: mirrored.run(body)  # noqa: E731 - TensorFlow names functions after it.
+        return (tf.function(step, autograph=False) if traced else step)()
+
+    run(add_up)
+    if traced:
+        with pytest.raises(RuntimeError, match="merge_call"):
+            run(in_conditional)
+    else:
+        run(in_conditional)
+    assert set(seen) == {traced}
+    assert not compat.replicas_must_merge()
+    seen.clear()
+    tf.function(lambda: [add_up(), None][1], autograph=False)()
+    assert seen == [False]
 
 
 def test_has_several_workers(mirrored):

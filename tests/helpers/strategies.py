@@ -9,7 +9,10 @@ import tensorflow as tf
 STRATEGIES: dict[str, Callable[[list[str]], Any]] = {
     "no strategy": lambda cpus: tf.distribute.get_strategy(),  # noqa: ARG005 - needs none.
     "one device": lambda cpus: tf.distribute.OneDeviceStrategy(cpus[1]),
-    "mirrored": lambda cpus: tf.distribute.MirroredStrategy(cpus[:2]),
+    # Eager collectives of several strategies in one process would be taken for each other's.
+    "mirrored": lambda cpus: tf.distribute.MirroredStrategy(
+        cpus[:2], tf.distribute.ReductionToOneDevice()
+    ),
     "central storage": lambda cpus: tf.distribute.experimental.CentralStorageStrategy(
         cpus[:2], cpus[0]
     ),

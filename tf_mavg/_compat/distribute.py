@@ -107,6 +107,20 @@ def compiles_each_replica(strategy: Any) -> bool:
     return all("GPU" in device for device in strategy.extended.worker_devices)
 
 
+def replicas_must_merge() -> bool:
+    """Whether the replicas whose code is traced add up gradients by meeting in one place.
+
+    They cannot meet in a conditional, of which each replica's would be a graph of its own.
+    """
+    strategy = tf.distribute.get_strategy()
+    return (
+        tf.inside_function()
+        and replica_at_hand() is not None
+        and strategy.num_replicas_in_sync > 1
+        and bool(strategy.extended._use_merge_call())  # noqa: SLF001
+    )
+
+
 def has_several_workers(strategy: Any) -> bool:
     """Whether a strategy's replicas are in several processes, which run the same program."""
     return bool(getattr(getattr(strategy, "extended", None), "_in_multi_worker_mode", bool)())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import keras
 import tensorflow as tf
 
+from tf_mavg._compat.distribute import replicas_must_merge
 from tf_mavg._compat.keras import call_before_saving, keras_variable, untracked
 from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
@@ -78,8 +79,9 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
 
         Raises:
           RuntimeError: While averages and weights are swapped; inside a tf.function when it runs,
-            as tf.errors.InvalidArgumentError.
+            as tf.errors.InvalidArgumentError. Or if Keras itself cannot accumulate gradients here.
         """
+        self._check_can_accumulate()
         grads = list(grads)
         variables = None if trainable_variables is None else list(trainable_variables)
         if not grads:
@@ -101,6 +103,18 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         """As `apply`, of pairs of gradient and variable; returns `iterations`."""
         super().apply_gradients(grads_and_vars)
         return self.iterations
+
+    def _check_can_accumulate(self) -> None:
+        """Raises RuntimeError where Keras would add gradients up in a conditional of a replica."""
+        steps = self.gradient_accumulation_steps
+        if steps and replicas_must_merge():
+            message = (
+                "Keras 3 accumulates gradients in a conditional, in which the replicas of a "
+                f"tf.function cannot meet. Received: gradient_accumulation_steps={steps} under "
+                f"{type(tf.distribute.get_strategy()).__name__}; run the step eagerly, as by "
+                "compile(run_eagerly=True), or add gradients up in variables of your own."
+            )
+            raise RuntimeError(message)
 
     def _shown(self, variable: tf.Variable, name: str) -> Any:
         if not isinstance(variable, tf.Variable):  # Another worker has it.
