@@ -28,6 +28,13 @@ def test_training_on_several_devices(gpu_step, devices, delay_us):
     assert found == {"right": True, "devices": sorted(expected * 2)}
 
 
+def test_replicas_of_two_gpus_average_their_components(gpu_step):
+    found = gpu_step("mirrored", devices=2, delay_us=500)
+    assert found["trained"] == [6.0, 6.0, 4.0, 8.0]  # The mean of both; each its own.
+    assert [device[-5:] for device in found["devices"]] == ["GPU:0", "GPU:1"]
+    assert (found["exact"], found["right"], found["beside"]) == (True, True, True)
+
+
 def test_steps_reads_and_swaps_keep_their_order_when_the_device_is_slow(gpu_step):
     assert gpu_step("writes_and_reads", delay_us=2000) == {"average": True, "held": True}
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from emitted import updates
 from gpu_emulator.environment import Log
+from oracle import updated
 
 import tf_mavg
 from tf_mavg import ops
@@ -96,6 +97,58 @@ def training() -> dict[str, bool]:
             right &= all((value == expected).all() for value in session.run(variables))
         right &= all((value == 5).all() for value in session.run(variables))
         return {"right": bool(right), "devices": sorted(op.device for op in updates(graph))}
+
+
+def mirrored() -> dict[str, object]:
+    """Trains a variable and statistics of two GPUs; whether all comes out right, and where."""
+    gpus = ["/gpu:0", "/gpu:1"]
+    # No NCCL: the emulator has none.
+    strategy = tf.distribute.MirroredStrategy(gpus, tf.distribute.ReductionToOneDevice())
+    mean = tf.VariableAggregation.MEAN
+    with strategy.scope():
+        weight = tf.Variable(tf.zeros([SIZE]), aggregation=mean)
+        on_read = tf.VariableSynchronization.ON_READ
+        statistics = tf.Variable(
+            tf.zeros([SIZE]), trainable=False, aggregation=mean, synchronization=on_read
+        )
+    variables = [weight, statistics]
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages.create_averages(variables)
+    pairs = [pair for entry in averages.holder.entries() for pair in entry.pairs]
+
+    @tf.autograph.experimental.do_not_convert
+    def replica_step() -> None:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        amount = tf.fill([SIZE], tf.cast(replica, tf.float32) + 1)
+        with tf.control_dependencies(averages.guard()):
+            weight.assign_add(amount)
+            statistics.assign_add(amount)
+            averages.apply(variables)
+
+    step = tf.function(lambda: strategy.run(replica_step), autograph=False)
+    expected = [average.numpy() for average, _ in pairs]
+    for _ in range(4):
+        step()
+        expected = [
+            updated(average, variable.numpy(), 0.5)
+            for average, (_, variable) in zip(expected, pairs, strict=True)
+        ]
+    before = [[one.numpy().tobytes() for one in pair] for pair in pairs]
+    with averages.swapped():
+        swapped = [[one.numpy().tobytes() for one in pair[::-1]] for pair in pairs]
+        try:
+            step()
+            refused = False
+        except tf.errors.InvalidArgumentError:
+            refused = True
+    after = [[one.numpy().tobytes() for one in pair] for pair in pairs]
+    return {
+        "right": before == after == swapped and refused,
+        "exact": [pair[0] for pair in before] == [value.tobytes() for value in expected],
+        "trained": [float(variable.numpy()[-1]) for _, variable in pairs],
+        "beside": all(average.device == variable.device for average, variable in pairs),
+        "devices": [op.device for op in updates(step.get_concrete_function().graph)],
+    }
 
 
 def writes_and_reads() -> dict[str, bool]:
