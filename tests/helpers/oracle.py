@@ -74,3 +74,12 @@ def assert_same_bits(received: NDArray, expected: NDArray) -> None:
 def patterns(rng: np.random.Generator, size: int, dtype: np.dtype) -> np.ndarray:
     """Numbers of all bit patterns: NaNs of any payload, infinities, denormals, both zeros."""
     return rng.integers(0, 256, size * dtype.itemsize, np.uint8).view(dtype)
+
+
+def delicate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Bits that arithmetic may change: signalling NaNs with payloads, -0.0, denormals, in turn."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    sign = 1 << (8 * dtype.itemsize - 1)
+    infinity = int(np.array(np.inf, dtype).view(unsigned))
+    found = np.resize(np.array([infinity + 1, sign, 1, sign + infinity + 3], unsigned), shape)
+    return found.view(dtype)

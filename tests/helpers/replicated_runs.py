@@ -105,6 +105,17 @@ def cross_replica(run):
     return tf.function(in_scope, autograph=False)
 
 
+def eager_cross_replica(run):
+    body = in_replicas(run.strategy, lambda: run.train(lambda: None))
+
+    def step():
+        body()
+        with run.strategy.scope():
+            run.averages.apply(run.variables)
+
+    return step
+
+
 def outside(run):
     body = tf.function(lambda: run.strategy.run(lambda: run.train(lambda: None)), autograph=False)
 
@@ -115,4 +126,16 @@ def outside(run):
     return step
 
 
-WAYS = (replica, eager, replica_in_cond, cross_replica, outside)
+def outside_in_function(run):
+    return tf.function(outside(run), autograph=False)
+
+
+WAYS = (
+    replica,
+    eager,
+    replica_in_cond,
+    cross_replica,
+    eager_cross_replica,
+    outside,
+    outside_in_function,
+)

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import tensorflow as tf
-from oracle import assert_same_bits, updated
+from oracle import assert_same_bits, delicate, updated
 
 import tf_mavg
 
@@ -115,6 +115,9 @@ try:
 except RuntimeError as error:
     say(refused=str(error))
 coordinator.join()
+kept = [one.numpy() for pair in pairs for one in pair]
+for pair in pairs:
+    pair[0].assign(delicate(tuple(pair[0].shape), pair[0].dtype.as_numpy_dtype(0).dtype))
 before = values()
 with averages.swapped():
     swapped = values()
@@ -125,6 +128,8 @@ with averages.swapped():
         say(refused=str(error))
 exchanged = [one for i in range(0, len(before), 2) for one in (before[i + 1], before[i])]
 say(swapped=swapped == exchanged, back=values() == before)
+for one, value in zip([one for pair in pairs for one in pair], kept, strict=True):
+    one.assign(value)
 
 # So far from the variables that each step changes every average.
 for average, _ in pairs:
