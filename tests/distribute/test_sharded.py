@@ -108,18 +108,30 @@ def test_the_graph_has_an_update_for_each_share_and_no_collective(mirrored):
     assert not [op.type for op in operations if "Collective" in op.type or "Nccl" in op.type]
 
 
-@pytest.mark.parametrize("where", WAYS)
-def test_replicas_without_a_share_count_steps_too(where, mirrored):
+@pytest.mark.parametrize("eagerly", [False, True], ids=["function", "eager"])
+def test_replicas_without_a_share_count_steps_too(eagerly, mirrored):
+    with mirrored.scope():
+        variable = tf.Variable([0.0], aggregation=MEAN)
     pace = {"decay": tf_mavg.decays.WarmUp(0.9), "start": 1, "every": 2}
-    one, other = sharded(mirrored, [FLOAT32], **pace), Run(mirrored, [FLOAT32], **pace)
-    for step in map(where, (one, other)):
-        for _ in range(5):
-            step()
-    assert [int(count) for count in one.averages.holder.steps.variables()] == [5] * len(
-        mirrored.extended.worker_devices
-    )
-    mine, theirs = (run.averages.average(run.variables[0]) for run in (one, other))
-    assert_same_bits(mine.numpy(), theirs.numpy())
+    both = [
+        tf_mavg.ExponentialMovingAverage(placement=placement, **pace)
+        for placement in ("sharded", "replicated")
+    ]
+    for averages in both:
+        averages.create_averages([variable])
+
+    def update():
+        for averages in both:
+            averages.apply([variable])
+
+    step = (lambda: mirrored.run(update)) if eagerly else in_replicas(mirrored, update)
+    for count in range(1, 6):
+        variable.assign([float(count)])
+        step()
+    counts = [int(count) for count in both[0].holder.steps.variables()]
+    assert counts == [5] * mirrored.num_replicas_in_sync
+    mine, theirs = (averages.average(variable) for averages in both)
+    assert_same_bits(mine.numpy(), components(theirs)[0].numpy())
 
 
 def test_a_replica_reads_an_average_that_another_one_has(two):

@@ -15,7 +15,7 @@ def components(variable):
 class Run:
     """Variables of a strategy, their averages, and steps."""
 
-    def __init__(self, strategy, dtypes, decay=DECAY, **options: object) -> None:
+    def __init__(self, strategy, dtypes, **options: object) -> None:
         """Makes variables of the dtypes, and one that is synchronized when it is read."""
         self.strategy = strategy
         with strategy.scope():
@@ -33,7 +33,7 @@ class Run:
                 )
             )
             self.step = tf.Variable(0, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-        self.averages = tf_mavg.ExponentialMovingAverage(decay, **options)
+        self.averages = tf_mavg.ExponentialMovingAverage(DECAY, **options)
         self.averages.create_averages(self.variables)
 
     def pairs(self):

@@ -121,11 +121,9 @@ def _mirrored_by(variable: Any) -> Any:
       ValueError: If averages cannot be sharded there.
     """
     strategy = strategy_of(components_of(variable)[0])
-    if isinstance(variable, tf.experimental.dtensor.DVariable):
-        place = "a DTensor layout"
-    elif strategy is None or isinstance(strategy, _ONE_DEVICE):
+    if strategy is None or isinstance(strategy, _ONE_DEVICE):
         return None
-    elif not isinstance(strategy, _MIRRORED):
+    if not isinstance(strategy, _MIRRORED):
         place = type(strategy).__name__
     elif not tf.compat.v1.executing_eagerly_outside_functions():
         place = "a graph of TensorFlow 1"
