@@ -9,6 +9,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import assert_same_bits
+from paces import averages_of
 
 import tf_mavg
 from tf_mavg import decays
@@ -31,18 +32,8 @@ VALUES = [math.sin(3 * n) for n in range(1, STEPS + 1)]
 INITIAL = 5.0
 
 
-def expected(decay, start, every, initial=INITIAL):
-    """The average after each step, in float64, by the words of the documentation alone."""
-    average, found = initial, []
-    for n, value in enumerate(VALUES, 1):
-        since = n - start
-        if start and since <= 1:
-            average = value
-        elif since % every == 0:
-            product = math.prod(float(decay(i)) for i in range(since - every + 1, since + 1))
-            average = average * product + value * (1 - product)
-        found.append(average)
-    return found
+def expected(decay, start, every):
+    return averages_of(VALUES, decay, start, every, initial=INITIAL)
 
 
 def eagerly(average, variable):
@@ -69,20 +60,27 @@ RUNNERS = {
 }
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-@paces
-@schedules
-def test_each_step_moves_as_the_three_say(schedule, start, every, runner):
+def followed(average, runner):
+    """The average after each step of a runner, and the count of steps if there is one."""
     variable = tf.Variable([INITIAL])
-    average = tf_mavg.ExponentialMovingAverage(schedule, start=start, every=every)
     average.create_averages([variable])
     step = RUNNERS[runner](average, variable)
     received = []
     for value in VALUES:
         step(value)
         received.append(average.average(variable).numpy()[0])
+    steps = average.holder.steps.first
+    return received, None if steps is None else int(steps)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@paces
+@schedules
+def test_each_step_moves_as_the_three_say(schedule, start, every, runner):
+    average = tf_mavg.ExponentialMovingAverage(schedule, start=start, every=every)
+    received, count = followed(average, runner)
     np.testing.assert_allclose(received, expected(schedule.decay, start, every), rtol=2e-6)
-    assert average.holder.steps.first.numpy() == STEPS
+    assert count == STEPS
 
 
 @pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
@@ -109,16 +107,10 @@ def test_in_a_session(schedule, start, every, use_resource):
 @pytest.mark.parametrize("runner", ["eager", "tf.function"])
 @paces
 def test_plain_decays_start_late_and_move_seldom_too(start, every, make, runner):
-    variable = tf.Variable([INITIAL])
     average = tf_mavg.ExponentialMovingAverage(make(0.9), start=start, every=every)
-    average.create_averages([variable])
-    step = RUNNERS[runner](average, variable)
-    received = []
-    for value in VALUES:
-        step(value)
-        received.append(average.average(variable).numpy()[0])
+    received, count = followed(average, runner)
     np.testing.assert_allclose(received, expected(lambda _: 0.9, start, every), rtol=2e-6)
-    assert (average.holder.steps.first is not None) == (start > 0 or every > 1)
+    assert count == (STEPS if start > 0 or every > 1 else None)
 
 
 @given(st.sampled_from(SCHEDULES), st.integers(0, 5), st.integers(1, 5), st.integers(1, 40))

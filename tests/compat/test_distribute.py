@@ -202,6 +202,9 @@ def test_replica_at_hand(mirrored):
     seen.clear()
     tf.function(lambda: mirrored.run(note))()
     assert set(seen) == {0, 1}
+    seen.clear()
+    tf.distribute.get_strategy().run(note)  # The default strategy: as outside of any.
+    assert seen == [None]
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["eager", "function"])

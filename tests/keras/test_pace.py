@@ -1,13 +1,13 @@
 """Schedules, `start` and `every` in both Kerases: `fit`, files, checkpoints, configuration."""
 
 import copy
-import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras_models import compiled_faces, data, faces
 from oracle import assert_same_bits
+from paces import averages_of as averages_after
 
 from tf_mavg import decays
 
@@ -37,19 +37,11 @@ def averages_of(model, optimizer):
 
 
 def expected(pace, weights):
-    """The average of weights after each step, in float64, by the documentation's words."""
-    start, every = pace.get("start", 0), pace.get("every", 1)
+    """The average of weights after the last step."""
     given = pace["average_decay"]
     decay = (lambda _: given) if isinstance(given, float) else given.decay
-    average = weights[0]
-    for n, weight in enumerate(weights[1:], 1):
-        since = n - start
-        if start and since <= 1:
-            average = weight
-        elif since % every == 0:
-            product = math.prod(float(decay(i)) for i in range(since - every + 1, since + 1))
-            average = average * product + weight * (1 - product)
-    return average
+    options = {name: pace[name] for name in ("start", "every") if name in pace}
+    return averages_after(weights[1:], decay, **options, initial=weights[0])[-1]
 
 
 @compiled_faces

@@ -97,7 +97,7 @@ def replica_at_hand() -> int | None:
     # What has_strategy() reads, by way of an exception where there is none: too slow for each step.
     if not tf.compat.v1.get_default_graph()._distribution_strategy_stack:  # noqa: SLF001
         return None
-    if tf.distribute.in_cross_replica_context():
+    if not tf.distribute.has_strategy() or tf.distribute.in_cross_replica_context():
         return None
     return values_util.get_current_replica_id_as_int()  # type: ignore[no-any-return]
 
