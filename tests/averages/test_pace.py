@@ -215,8 +215,29 @@ def test_a_refused_step_is_not_counted():
     average.create_averages([broken])
     broken.assign([1.0])
     with pytest.raises(tf.errors.InvalidArgumentError, match="must have the shape"):
-        average.apply([broken])
+        average.apply([variable, broken])
     assert average.holder.steps.first.numpy() == 2
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "function"])
+def test_two_lists_that_take_turns_are_refused(traced):
+    average, first = fresh()
+    second, third = tf.Variable([1.0], name="second"), tf.Variable([1.0])
+
+    def step(*variables: tf.Variable):
+        def apply():
+            average.apply(variables)
+
+        (tf.function(apply) if traced else apply)()
+
+    step(first)
+    with pytest.raises(ValueError, match=r"must name the same variables\. Received: 'second"):
+        step(second)
+    assert average.average(second) is None
+    assert average.holder.steps.first.numpy() == 1
+    step(first, third)  # A layer more is trained from now on.
+    step(first, third)
+    assert average.holder.steps.first.numpy() == 3
 
 
 def test_a_copy_counts_for_itself():

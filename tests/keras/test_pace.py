@@ -154,18 +154,3 @@ def test_a_copy_counts_for_itself(face):
     copied = copy.deepcopy(optimizer)
     assert int(copied.holder.steps.first) == int(optimizer.holder.steps.first) == 4
     assert copied.average_decay == optimizer.average_decay
-
-
-@faces
-def test_the_wrapped_optimizers_state_comes_back_when_keras_numbers_the_layers(face, tmp_path):
-    layers = face.keras.layers
-    model = face.keras.Sequential([layers.Input((6,)), layers.Dense(6), layers.Dense(3)])
-    inner = face.keras.optimizers.SGD(0.1, momentum=0.9)
-    model.compile(face.ours.MovingAverage(inner), loss="mse")
-    points, _ = data()
-    model.fit(points, points[:, :3], verbose=0)
-    model.save(tmp_path / "m.keras")
-    loaded = face.keras.models.load_model(tmp_path / "m.keras")  # A warning would be an error.
-    pairs = zip(model.optimizer.variables, loaded.optimizer.variables, strict=True)
-    for one, other in pairs:
-        assert_same_bits(np.array(one), np.array(other))

@@ -335,6 +335,11 @@ class Averages:
         self._entries_of.clear()
         self.update.forget_bindings()
 
+    def count_for(self, variables: Iterable[Any]) -> None:
+        """Notes whose steps are counted, if the pace asks for it; see `Steps.count_for`."""
+        if self.pace.counts:
+            self.steps.count_for(shards(variables), _graph_at_hand())
+
     def steps_at_hand(self) -> list[tf.Variable]:
         """The counts of steps of the default graph, or of eager mode."""
         return self.steps.variables(_graph_at_hand())

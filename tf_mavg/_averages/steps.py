@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._compat.distribute import name_of
 from tf_mavg._compat.tensorflow import NotingVariable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Steps:
@@ -28,6 +29,8 @@ class Steps:
         """Counts nothing yet; `name` is that of the holder."""
         self._name = name
         self._counts: dict[tuple[tf.Graph | None, str], tf.Variable] = {}
+        # By graph, the ids of the variables whose steps are counted.
+        self._counted: dict[tf.Graph | None, set[int]] = {}
         self.first: tf.Variable | None = None
 
     def add_device(self, device: str, graph: tf.Graph | None) -> bool:
@@ -50,6 +53,24 @@ class Steps:
             return False
         self.first = made
         return True
+
+    def count_for(self, variables: Sequence[Any], graph: tf.Graph | None) -> None:
+        """Notes whose steps are counted from now on.
+
+        Raises:
+          ValueError: If steps of others were counted before, without one of these: two lists that
+            take turns would each count the other's steps.
+        """
+        now, before = {id(one) for one in variables}, self._counted.get(graph, set())
+        if before and not (now <= before or now >= before):
+            new = next(one for one in variables if id(one) not in before)
+            message = (
+                "With a schedule, `start` or `every`, each apply() counts a step, so all must name "
+                f"the same variables. Received: {name_of(new)!r}, after calls without it; average "
+                "it by an object of its own, or name all variables in one call."
+            )
+            raise ValueError(message)
+        self._counted[graph] = now
 
     def next(self, devices: Iterable[str], graph: tf.Graph | None = None) -> Any:
         """The number of the step that begins, from 1: in eager mode a number, else a tensor."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tf_mavg._averages.averages import Averages
+    from tf_mavg._averages.entry import Entry
 
     Variables = list[Any] | tuple[Any, ...]
 
@@ -76,7 +77,7 @@ class Updates:
             self.eagerly(variables, decay, check)
             return None
         self._averages.start_late()
-        entries = self._averages.create(variables)
+        entries = self._entries_of(variables)
         if _can_bind() and not self._averages.late.among(entries):
             with tf.init_scope():
                 bound = self._bound(variables)
@@ -130,6 +131,10 @@ class Updates:
             counted = averages.steps.advance(devices, graph)
         return tf.group(*counted) if graph is not None else updated
 
+    def _entries_of(self, variables: Variables) -> list[Entry]:
+        self._averages.count_for(variables)
+        return self._averages.create(variables)
+
     def _bound(
         self, variables: Variables, check: Callable[[Variables], Any] | None = None
     ) -> _Bound:
@@ -140,7 +145,7 @@ class Updates:
                 return bound
         if check is not None:
             check(variables)
-        entries = self._averages.create(variables)
+        entries = self._entries_of(variables)
         pairs = pairs_at_hand(entries)
         binding = ops.Binding(*two_lists(pairs)) if pairs else None
         devices = [component.device for component in components_at_hand(entries)]

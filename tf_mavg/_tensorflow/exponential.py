@@ -160,6 +160,7 @@ class ExponentialMovingAverage(
             )
             raise ValueError(message)
         self.holder.state.check_not_swapped("Averages cannot be updated")
+        self.holder.count_for(variables)
         self.holder.create(variables)  # What a function must know of them is made beside them.
         with tf.control_dependencies(self.holder.guard("Averages cannot be updated", variables)):
             updates = [super().apply(tensors)] if tensors else []
