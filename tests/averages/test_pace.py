@@ -113,6 +113,20 @@ def test_plain_decays_start_late_and_move_seldom_too(start, every, make, runner)
     assert count == (STEPS if start > 0 or every > 1 else None)
 
 
+@pytest.mark.parametrize("make", [float, tf.constant], ids=["number", "tensor"])
+def test_plain_decays_that_start_late_keep_their_bits(make):
+    plain, late = (tf_mavg.ExponentialMovingAverage(make(0.9999), start=s) for s in (0, 1))
+    variable = tf.Variable([0.1, 3.0])
+    late.apply([variable])  # Copies, as the step after it does.
+    late.apply([variable])
+    plain.create_averages([variable])
+    for value in VALUES:
+        variable.assign([value, 2 * value])
+        for average in (plain, late):
+            average.apply([variable])
+        assert_same_bits(late.average(variable).numpy(), plain.average(variable).numpy())
+
+
 @given(st.sampled_from(SCHEDULES), st.integers(0, 5), st.integers(1, 5), st.integers(1, 40))
 def test_numbers_and_tensors_give_the_same_rate(schedule, start, every, n):
     pace = Pace(schedule, start, every)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mavg._ops.lists import check_decay
@@ -65,12 +66,15 @@ class Pace:
         """1 - the product of the decays of the last steps: as many as lie between two moves."""
         if isinstance(self.decay, Decay):
             return self.decay.product_rate(since, self.every)
-        if isinstance(self.decay, float | int):
+        is_number = isinstance(self.decay, float | int)
+        if is_number and self.every > 1:
             return Constant(self.decay).product_rate(since, self.every)
-        decay = tf.convert_to_tensor(self.decay)
-        if self.every == 1:
-            return 1.0 - tf.cast(decay, tf.float32)
-        return -tf.math.expm1(self.every * tf.math.log(tf.cast(decay, tf.float64)))
+        if self.every > 1:
+            return -tf.math.expm1(self.every * tf.math.log(tf.cast(self.decay, tf.float64)))
+        # As where no steps are counted, to the bit: see _ops/rates.py.
+        if is_number:
+            return float(np.float32(1) - np.float32(self.decay))
+        return 1.0 - tf.cast(self.decay, tf.float32)
 
 
 def _whole(name: str, value: Any, at_least: int) -> int:
