@@ -1,7 +1,7 @@
 // The moving average on a GPU: one or several averages of a variable move towards it.
 //
-// Bit for bit the results of cc/core/moving_average_level.h, except that a NaN which arithmetic
-// makes has the device's one pattern and not the operand's payload.
+// Bit for bit the results of cc/core/moving_average_level.h, except that a NaN which arithmetic or
+// a conversion makes has the device's one pattern and not the operand's payload.
 
 #ifndef TF_MAVG_CUDA_MOVING_AVERAGE_CUH_
 #define TF_MAVG_CUDA_MOVING_AVERAGE_CUH_
@@ -32,16 +32,6 @@ __device__ __forceinline__ void Narrow(float wide, Float16* narrow) {
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrow->bits) : "f"(wide));
 }
 
-// The variable's bits, or its value where the average has the wider dtype.
-template <typename Element>
-__device__ __forceinline__ void Copy(Element variable, Element* average) {
-  *average = variable;
-}
-template <typename Average, typename Variable>
-__device__ __forceinline__ void Copy(Variable variable, Average* average) {
-  Narrow(Widened(variable), average);
-}
-
 // As many averages of a variable as said.
 template <typename Average, typename Variable, int averages>
 struct MovingAverage {
@@ -61,12 +51,10 @@ struct MovingAverage {
     const Compute wide = Widened(variable);
 #pragma unroll
     for (int i = 0; i < averages; ++i) {
-      if (rates[i] == kKeep) continue;
-      if (rates[i] == kCopy) {
-        Copy(variable, &average[i]);
-      } else {
-        Narrow(UpdatedAverage<Compute>(Widened(average[i]), wide, rates[i]), &average[i]);
-      }
+      const Compute old = Widened(average[i]);
+      // Chosen, not branched to: the loads and stores of a pack stay whole.
+      const Compute moved = rates[i] == kKeep ? old : UpdatedAverage<Compute>(old, wide, rates[i]);
+      Narrow(rates[i] == kCopy ? wide : moved, &average[i]);
     }
   }
 

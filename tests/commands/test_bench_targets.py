@@ -66,8 +66,8 @@ def test_warm_and_cold_times_stand_side_by_side():
     assert f"| tf_mavg | eager | 1.00 s | 1.0 | {torch[0]} | 250 ms | 4.0 | {torch[1]} |" in lines
     assert parts.flush_sentence(cold["flush"]) == (
         "Cold: before each step every processor has read 128 MiB, where the largest cache holds "
-        "32. A line of a probe then takes 11 ns to read, after twice as much memory 12 ns, warm "
-        "1 ns."
+        "32; then the contestant's own framework has added up as much. A line of a probe then "
+        "takes 11 ns to read, after twice as much memory 12 ns, warm 1 ns."
     )
 
 

@@ -55,6 +55,7 @@ def test_it_forces_no_distribution_of_tensorflow_on_anyone(wheel):
         "tensorflow-cpu",
         "matplotlib>=3.8;",
         "scipy>=1.12;",
+        "tqdm>=4.66;",
     }
 
 

@@ -70,8 +70,10 @@ KERNEL_MUTANTS = {
     ),
     "swap of one side": Mutant("cuda/swap.cuh", "sides[1] = held;", ""),
     "variable for average": Mutant(
-        "cuda/moving_average.cuh", "Widened(average[i]), wide", "wide, Widened(average[i])"
+        "cuda/moving_average.cuh", "(old, wide, rates[i])", "(wide, old, rates[i])"
     ),
+    "no copy": Mutant("cuda/moving_average.cuh", "rates[i] == kCopy ? wide : moved", "moved"),
+    "no keep": Mutant("cuda/moving_average.cuh", "rates[i] == kKeep ? old : ", ""),
     "one rate for all averages": Mutant(
         "cuda/moving_average.cuh", "wide, rates[i]", "wide, rates[0]"
     ),
