@@ -1,18 +1,13 @@
 """Averages of clusters, in real processes: two workers; a chief with workers and servers."""
 
 import contextlib
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import cluster
 import numpy as np
 import pytest
 import tensorflow as tf
-from places import HELPERS, PROGRAMS
 
 import tf_mavg
 
@@ -28,23 +23,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def uninterrupted(folder):
     """What two replicas of one process come to in fifty steps."""
-    done = subprocess.run(
-        [sys.executable, PROGRAMS / TRAINING, "mirrored", folder / "mirrored"],
-        env={**os.environ, "PYTHONPATH": HELPERS, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return cluster.said_by_replicas(TRAINING, folder)[-1]
 
 
 def train(folder, *arguments: str):
     """A run of the workers; returns the context of their cluster."""
-    return cluster.running(
-        cluster.WORKERS, TRAINING, folder, "workers", str(folder / "files"), *arguments
-    )
+    return cluster.train(TRAINING, folder, *arguments)
 
 
 def test_workers_average_as_replicas_of_one_process(folder, uninterrupted):

@@ -1,15 +1,10 @@
 """Averages that workers share, in real processes: the bits of one process, and one file of all."""
 
-import json
-import os
-import subprocess
-import sys
 import zlib
 
 import cluster
 import pytest
 import tensorflow as tf
-from places import HELPERS, PROGRAMS
 
 import tf_mavg
 
@@ -28,24 +23,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def uninterrupted(folder):
     """What two replicas of one process come to in fifty steps."""
-    done = subprocess.run(
-        [sys.executable, PROGRAMS / TRAINING, "mirrored", folder / "mirrored"],
-        env={**os.environ, "PYTHONPATH": HELPERS, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[0])
+    return cluster.said_by_replicas(TRAINING, folder)[0]
 
 
 def train(folder, *arguments: str):
     """A run of the workers; returns the context of their cluster."""
-    return cluster.running(
-        cluster.WORKERS, TRAINING, folder, "workers", str(folder / "files"), *arguments
-    )
+    return cluster.train(TRAINING, folder, *arguments)
 
 
 @pytest.fixture(scope="module")

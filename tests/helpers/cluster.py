@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,26 @@ class Cluster:
             process.kill()
         for process in self.processes.values():
             process.wait()
+
+
+def said_by_replicas(program: str, folder: Path) -> list[Any]:
+    """The lines of JSON of a program that runs as the replicas of one process, to its end."""
+    done = subprocess.run(
+        [sys.executable, PROGRAMS / program, "mirrored", folder / "mirrored"],
+        env={**os.environ, "PYTHONPATH": HELPERS, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def train(program: str, folder: Path, *arguments: str) -> AbstractContextManager[Cluster]:
+    """A context with two workers that run a program, and save in `folder`."""
+    return running(WORKERS, program, folder, "workers", str(folder / "files"), *arguments)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from oracle import assert_same_bits, updated
+from two_replicas import worker_index
 
 import tf_mavg
 import tf_mavg.tf_keras
@@ -132,7 +133,7 @@ assert before[0] != before[1]
 places = [one.device for one in averages()]
 assert places == [one.device for one in copies(weights)]
 # All workers save, since statistics are read across them.
-mine = f"{folder}/{json.loads(os.environ['TF_CONFIG'])['task']['index']}"
+mine = f"{folder}/{worker_index()}"
 
 
 def manager_of(model, optimizer):

@@ -12,17 +12,12 @@ import zlib
 
 import tensorflow as tf
 from oracle import assert_same_bits, delicate, updated
+from two_replicas import strategy_of, worker_index
 
 import tf_mavg
 
 kind, folder, action = (*sys.argv[1:], None)[:3]
-index = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
-if kind == "workers":
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-else:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+index, strategy = worker_index(), strategy_of(kind)
 mean = tf.VariableAggregation.MEAN
 on_read = tf.VariableSynchronization.ON_READ
 with strategy.scope():

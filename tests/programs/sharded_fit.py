@@ -4,7 +4,6 @@ Prints a line of JSON: the losses, and checksums of all averages by every way th
 """
 
 import json
-import os
 import sys
 import zlib
 from pathlib import Path
@@ -12,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from two_replicas import worker_index
 
 import tf_mavg
 import tf_mavg.tf_keras
 
-index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+index = worker_index()
 folder = Path(sys.argv[1]) / str(index)
 folder.mkdir(parents=True)
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
