@@ -73,7 +73,9 @@ def followed(average, runner):
     return received, None if steps is None else int(steps)
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    "runner", ["eager", "tf.function", pytest.param("XLA", marks=pytest.mark.slow)]
+)
 @paces
 @schedules
 def test_each_step_moves_as_the_three_say(schedule, start, every, runner):
@@ -83,7 +85,11 @@ def test_each_step_moves_as_the_three_say(schedule, start, every, runner):
     assert count == STEPS
 
 
-@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+@pytest.mark.parametrize(
+    "use_resource",
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["reference", "resource"],
+)
 @paces
 @schedules
 def test_in_a_session(schedule, start, every, use_resource):

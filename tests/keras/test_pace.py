@@ -44,6 +44,7 @@ def expected(pace, weights):
     return averages_after(weights[1:], decay, **options, initial=weights[0])[-1]
 
 
+@pytest.mark.slow
 @compiled_faces
 @paces
 def test_fit_moves_averages_as_the_three_say(face, jit_compile, pace):
