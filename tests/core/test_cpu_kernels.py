@@ -147,10 +147,10 @@ def test_all_levels_agree_to_the_bit_on_any_bits(dtypes, data):
         _native.apply_moving_average([[average]], [arrays[1]], [rate_of(decay)], each)
         results.append(average)
     with np.errstate(invalid="ignore"):  # What was copied may be a signalling NaN.
-        is_nan = np.isnan(results[0].astype(np.float64))
-    for result in results[1:]:
-        np.testing.assert_array_equal(np.isnan(result.astype(np.float64)), is_nan)
-        assert_same_bits(result[~is_nan], results[0][~is_nan])
+        is_nan = [np.isnan(result.astype(np.float64)) for result in results]
+    for result, nan in zip(results[1:], is_nan[1:], strict=True):
+        np.testing.assert_array_equal(nan, is_nan[0])
+        assert_same_bits(result[~nan], results[0][~nan])
 
 
 @level

@@ -152,7 +152,8 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         if tf.executing_eagerly():
             return []
         if not tf.compat.v1.executing_eagerly_outside_functions():
-            return [self._assert(self.graph_flags.is_lowered(), what)]
+            with tf.device("/cpu:0"):  # Words lie on no GPU, and nothing moves them from a scope's.
+                return [self._assert(self.graph_flags.is_lowered(), what)]
         if not tf.inside_function():
             return []
         if not self._flags:  # The function may make the first averages further on.
