@@ -12,6 +12,7 @@ import copy
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tf_mavg._averages.held import HeldValues
 from tf_mavg._keras.files import (
     SavedAverages,
     match_paths,
@@ -315,13 +316,12 @@ class AveragingState:
 @contextlib.contextmanager
 def _put_back_by_failure(variables: Sequence[Any]) -> Iterator[None]:
     """A context after which all variables have been loaded or none has changed."""
-    # Held without a copy: an assignment of another tensor leaves this one to its reader.
-    held = [(one, one.read_value()) for one in map(tensorflow_variable, variables)]
+    held = HeldValues()
+    held.hold(map(tensorflow_variable, variables))
     try:
         yield
     except BaseException:
-        for variable, value in held:
-            variable.assign(value)
+        held.put_back()
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from tf_mavg._averages.held import HeldValues
 from tf_mavg._averages.swap import SwapState
 from tf_mavg._compat.distribute import components_of
 from tf_mavg._compat.tensorflow import checkpoint_objects, forget_deferred, next_restore
@@ -35,13 +36,14 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
     # An average that is found by its variable's name is not among the objects.
     written = [*objects, *(entry.average for entry in holder.entries())]
     # Component by component: a read of the whole may wait for other workers.
-    held = [
-        (component, component.read_value())
+    held = HeldValues()
+    held.hold(
+        component
         for one in distinct(map(tensorflow_variable, written))  # Keras 3 has some of its own.
         if is_variable(one)
         for component in components_of(one)
         if component.is_initialized()
-    ]
+    )
     averages = holder.count
     # Of all holders: a file may have the mark of another one.
     states = [
@@ -53,8 +55,7 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
     except BaseException:
         forget_deferred(objects, since)
         holder.forget(averages)
-        for variable, value in held:
-            variable.assign(value)
+        held.put_back()
         holder.steps.agree()
         for state, swapped, restored in states:
             state.put_back(swapped=swapped, restored=restored)
