@@ -136,7 +136,7 @@ def test_plain_decays_that_start_late_keep_their_bits(make):
 @given(st.sampled_from(SCHEDULES), st.integers(0, 5), st.integers(1, 5), st.integers(1, 40))
 def test_numbers_and_tensors_give_the_same_rate(schedule, start, every, n):
     pace = Pace(schedule, start, every)
-    np.testing.assert_allclose(pace.rate(tf.constant(n, tf.int64)), pace.rate(n), rtol=1e-14)
+    np.testing.assert_allclose(pace.rates(tf.constant(n, tf.int64)), pace.rates(n), rtol=1e-14)
 
 
 def test_a_schedule_is_traced_once():
@@ -303,7 +303,7 @@ def test_what_is_refused(arguments, error, message):
 def test_averages_of_tensors_take_a_plain_decay():
     with tf.Graph().as_default():
         average = tf_mavg.ExponentialMovingAverage(decays.Uniform())
-        with pytest.raises(ValueError, match=r"^Averages of tensors take a plain decay"):
+        with pytest.raises(ValueError, match=r"^Averages of tensors take one plain decay"):
             average.apply([tf.constant(1.0)])
 
 

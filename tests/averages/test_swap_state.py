@@ -25,14 +25,14 @@ def averages_of(weight, average, average_dtype="same"):
 
 def interrupt_exchanges_of(averages):
     """Has Ctrl-C hit each time that these averages have been exchanged."""
-    exchange = averages.holder._exchange
+    (exchange,) = averages.holder._exchanges
 
     def exchange_and_interrupt():
         operation = exchange()
         signal.raise_signal(signal.SIGINT)
         return operation
 
-    averages.holder._exchange = exchange_and_interrupt
+    averages.holder._exchanges = [exchange_and_interrupt]
 
 
 @interrupted
@@ -71,7 +71,7 @@ def test_a_swap_that_fails_is_none():
     averages.average(weights[2]).assign([2.0])
     # The last one's average does not fit, which shows when the others have their places already.
     unfit = tf.Variable(np.zeros(3, np.float32))
-    averages.holder._add(Entry(weights[1], unfit, [(unfit, weights[1])], "second"))
+    averages.holder._add([Entry(weights[1], unfit, [(unfit, weights[1])], "second")])
     with pytest.raises(ValueError, match="shape"), averages.swapped():
         pytest.fail("the body ran")
     assert not averages.is_swapped

@@ -62,14 +62,16 @@ def make_loss(kind: str) -> tuple[tf.Tensor, list[Any]]:
 
 
 @contextmanager
-def model(kind: str, wrapped: tf1.train.Optimizer | None = None, **options: Any) -> Iterator[Model]:
+def model(
+    kind: str, wrapped: tf1.train.Optimizer | None = None, decay: Any = DECAY, **options: Any
+) -> Iterator[Model]:
     """A model with its default graph and default session; `options` go to the optimizer."""
     with tf.Graph().as_default(), tf1.Session() as session:
         tf1.set_random_seed(7)
         loss, made = make_loss(kind)
         global_step = tf1.train.get_or_create_global_step()
         optimizer = tf_mavg.MovingAverageOptimizer(
-            wrapped or tf1.train.MomentumOptimizer(0.01, 0.9), DECAY, **options
+            wrapped or tf1.train.MomentumOptimizer(0.01, 0.9), decay, **options
         )
         train_op = optimizer.minimize(loss, global_step)
         variables = [shard for v in made for shard in (v if "partitioned" in kind else [v])]

@@ -105,7 +105,7 @@ def test_a_decay_set_does_not_trace_again(face):
     assert step.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("decay", [7.0, -0.1, float("nan"), "0.5", None, [0.5], 1j])
+@pytest.mark.parametrize("decay", [7.0, -0.1, float("nan"), "0.5", None, [[0.5]], 1j])
 @faces
 def test_a_decay_that_is_none_is_refused(face, decay):
     optimizer = face.wrap("sgd")

@@ -1,9 +1,12 @@
-"""The holder of averages: which variable has which average, and all that happens to both.
+"""The holder of averages: which variable has which averages, and all that happens to both.
 
 Every face stands on it: the drop-in for TensorFlow's class, the optimizer of TensorFlow 1, and the
 optimizers of both Kerases. It alone owns averages, and finds each by its variable. It keeps the
 variables alive. One holder may serve several graphs of TensorFlow 1: what it does there concerns
 the averages of the default graph.
+
+Each variable has as many averages as the pace has decays. They are made, updated and started
+together; one of them changes places with its variable at a time.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg._averages.dtypes import average_dtype
+from tf_mavg._averages.entries import Entries, graph_at_hand
 from tf_mavg._averages.entry import Entry, assign_all, size_of
 from tf_mavg._averages.exchange import Exchange, check_can_save
+from tf_mavg._averages.identity import called
 from tf_mavg._averages.late import LateStarts
 from tf_mavg._averages.owned import array_of, check_can_spread, spread
 from tf_mavg._averages.replicas import (
@@ -50,7 +55,8 @@ class Averages:
     """Averages of variables.
 
     Attributes:
-      name: The last part of the averages' names.
+      name: The last part of the averages' names, of the first of each variable.
+      of_each: How many averages each variable has.
       pace: How far they move at each step.
       steps: How many steps they have seen; counted if the pace asks for it.
       state: Whether they have changed places with their variables.
@@ -82,13 +88,13 @@ class Averages:
         self.name = name
         self.average_dtype = average_dtype
         self.pace = pace
+        self.of_each = len(pace.decays)
         self.steps = Steps(name)
         self.placement = placement
-        self.state = SwapState(way_out)
-        self._entries: dict[int, Entry] = {}  # By the variable's id, in the order of making.
-        self._entries_of: dict[tf.Graph | None, list[Entry]] = {}  # Made by `entries` when asked.
+        self.state = SwapState(way_out, self.of_each)
+        self._entries = Entries(self.of_each)
         self.update = Updates(self)
-        self._exchange = Exchange(self)
+        self._exchanges = [Exchange(self, index) for index in range(self.of_each)]
         self.late = LateStarts()
         self._later_since = 0  # The number of the last restore before some were to start later.
         self.tracked = TrackedAverages(self)
@@ -101,42 +107,60 @@ class Averages:
         )
         copied.state = copy.deepcopy(self.state, memo)
         copied.tracked.offers_slots = self.tracked.offers_slots
-        for entry in self._entries.values():
-            parts = copy.deepcopy((entry.variable, entry.average, entry.pairs, entry.shown), memo)
-            added = Entry(*parts[:3], entry.name, entry.owner, parts[3])
-            copied._add(added)
-            if self.late.among([entry]):
-                copied.late.add(added)
+        for entries in self._entries:
+            made = []
+            for entry in entries:
+                whose = (entry.variable, entry.average, entry.pairs, entry.shown)
+                variable, average, pairs, shown = copy.deepcopy(whose, memo)
+                added = Entry(variable, average, pairs, entry.name, entry.index, entry.owner, shown)
+                made.append(added)
+                if self.late.among([entry]):
+                    copied.late.add(added)
+            copied._add(made)
         if self.steps.first is not None:
             copied.steps.set(int(self.steps.first.read_value()))
-        copied._exchange.take_over(self._exchange, memo)
+        for exchange, other in zip(copied._exchanges, self._exchanges, strict=True):
+            exchange.take_over(other, memo)
         return copied
 
-    def average(self, variable: Any) -> Any:
-        """The average of a variable, which may be a Keras 3 one; None if it has none."""
-        entry = self.entry_of(variable)
+    def average(self, variable: Any, index: int = 0) -> Any:
+        """One of a variable's averages; None if it has none. It may be a Keras 3 variable.
+
+        Raises:
+          ValueError: If there is no average of that index.
+        """
+        self._check_index(index)
+        entry = self.entry_of(variable, index)
         if entry is None:
             return None
         return entry.average if entry.shown is None else entry.shown
 
-    def array(self, variable: Any) -> NDArray[Any]:
+    def array(self, variable: Any, index: int) -> NDArray[Any]:
         """The value of a variable's average, to be saved; all workers ask for it at once."""
-        entry = self._entries[id(tensorflow_variable(variable))]
-        return array_of(entry.average)
+        return array_of(self._entries.of(variable)[index].average)
 
-    def entry_of(self, variable: Any) -> Entry | None:
-        """The entry of a variable, which may be a Keras 3 one; None if it has none."""
-        return self._entries.get(id(tensorflow_variable(variable)))
+    def entry_of(self, variable: Any, index: int = 0) -> Entry | None:
+        """One of a variable's entries; None if it has none. It may be a Keras 3 variable."""
+        entries = self._entries.of(variable)
+        return entries[index] if entries else None
 
-    def entries(self) -> list[Entry]:
-        """The variables and averages of the default graph, in the order of making."""
-        graph = _graph_at_hand()
-        if graph not in self._entries_of:
-            chosen = [entry for entry in self._entries.values() if entry.graph is graph]
-            self._entries_of = {graph: chosen}  # Of one graph: it does not keep others alive.
-        return self._entries_of[graph]
+    def entries(self, index: int | None = None) -> list[Entry]:
+        """The entries of the default graph in the order of making.
 
-    def create(self, variables: Iterable[Any], names: Sequence[str] | None = None) -> list[Entry]:
+        Args:
+          index: Of which averages: by default all, those of the first index first.
+        """
+        if index is not None:
+            return self._entries.at_hand(index)
+        return [entry for i in range(self.of_each) for entry in self._entries.at_hand(i)]
+
+    def variables(self) -> list[Any]:
+        """The variables of the default graph that have averages, in the order of making."""
+        return [entry.variable for entry in self._entries.at_hand(0)]
+
+    def create(
+        self, variables: Iterable[Any], names: Sequence[str] | None = None
+    ) -> list[tuple[Entry, ...]]:
         """Makes the averages that do not exist yet, each at the value of its variable.
 
         Args:
@@ -144,7 +168,7 @@ class Averages:
           names: What to call them in checkpoints that do not track them, if not by their names.
 
         Returns:
-          The entries of all of them, in their order.
+          The entries of each of them, in their order.
 
         Raises:
           TypeError: If a variable is of a kind that has no average; none is made then.
@@ -155,7 +179,7 @@ class Averages:
         missing = [
             (variable, name)
             for variable, name in zip(elements, called, strict=True)
-            if id(variable) not in self._entries
+            if variable not in self._entries
         ]
         for variable, _ in missing:
             check_can_average(variable)
@@ -166,26 +190,30 @@ class Averages:
                 owners = self._choose_owners(variable for variable, _ in missing)
                 for variable, name in missing:
                     self._create(variable, name, owners.get(id(variable)))
-        return [self._entries[id(variable)] for variable in elements]
+        return [self._entries.of(variable) for variable in elements]
 
     def _choose_owners(self, variables: Iterable[Any]) -> dict[int, Owner]:
         if self.placement != SHARDED:
             return {}
         sizes = [(v, size_of(v, average_dtype(v, self.average_dtype))) for v in distinct(variables)]
-        return choose_owners(sizes, self._entries.values())
+        return choose_owners(sizes, [entries[0] for entries in self._entries])
 
     def _create(self, variable: tf.Variable, name: str, owner: Owner | None) -> None:
-        if id(variable) in self._entries:  # Named twice in one list.
+        if variable in self._entries:  # Named twice in one list.
             return
         dtype = average_dtype(variable, self.average_dtype)
-        made = average_beside(variable, self.name, dtype, owner)
-        entry = Entry(variable, *made, name, owner)
-        if owner is not None and entry.pairs:
-            ((entry.shown, _),) = entry.pairs  # Its owner can read it.
-        self._add(entry)
-        if tf.executing_eagerly() and not entry.is_initialized():
-            self.late.add(entry)
-        for device in entry.devices:
+        entries = []
+        for index in range(self.of_each):
+            made = average_beside(variable, called(self.name, index), dtype, owner)
+            entry = Entry(variable, *made, name, index, owner)
+            if owner is not None and entry.pairs:
+                ((entry.shown, _),) = entry.pairs  # Its owner can read it.
+            entries.append(entry)
+        self._add(entries)
+        if tf.executing_eagerly() and not entries[0].is_initialized():
+            for entry in entries:
+                self.late.add(entry)
+        for device in entries[0].devices:
             self.state.add_device(device)
         # In eager mode nobody asks, and the collection would keep the variable alive for good.
         if not tf.compat.v1.executing_eagerly_outside_functions():
@@ -198,8 +226,9 @@ class Averages:
         Raises:
           RuntimeError: As `SwapState.guard`; or if XLA could not compile what is to go on.
         """
-        entries = [self._entries[id(v)] for v in shards(variables) if id(v) in self._entries]
-        components = components_at_hand(entries)
+        components = components_at_hand(
+            [entries[0] for entries in map(self._entries.of, shards(variables)) if entries]
+        )
         check_can_compile(components)
         return self.state.guard(what, components[0].device if components else None)
 
@@ -213,7 +242,8 @@ class Averages:
           The operation that does it; None when executing eagerly.
         """
         with tf.control_dependencies(self.state.guard("Averages cannot be restarted")):
-            return self.start(self._chosen(variables))
+            chosen = [self._chosen(variables, index) for index in range(self.of_each)]
+            return self.start([entry for entries in chosen for entry in entries])
 
     def start(self, entries: Sequence[Entry]) -> tf.Operation | None:
         """Gives averages the values that their variables have now."""
@@ -244,132 +274,148 @@ class Averages:
         for entry, value in values.items():
             entry.average.assign(tf.cast(value, entry.average.dtype))
 
-    def overwrite(self, variables: Iterable[Any] | None = None) -> tf.Operation | None:
-        """Gives each variable the value of its average, for good; arguments as of `restart`."""
+    def overwrite(
+        self, variables: Iterable[Any] | None = None, index: int = 0
+    ) -> tf.Operation | None:
+        """Gives each variable the value of one of its averages, for good; else as `restart`."""
+        self._check_index(index)
         with tf.control_dependencies(self.state.guard("Variables cannot be overwritten")):
-            chosen = self._chosen(variables)
+            chosen = self._chosen(variables, index)
             check_can_spread(chosen, "overwrite variables")
             pairs = pairs_at_hand(chosen)
             overwritten = assign_all([(component, average) for average, component in pairs])
             spread(chosen)
             return overwritten
 
-    def swap(self) -> tf.Operation | None:
-        """Exchanges the values of all variables and their averages.
+    def swap(self, index: int | None = None) -> tf.Operation | None:
+        """Exchanges the values of all variables and their averages of an index.
+
+        Args:
+          index: By default that of the averages that are swapped now, else of the first.
 
         Returns:
           The operation that swaps; None when executing eagerly.
 
         Raises:
-          RuntimeError: If there are no averages.
+          RuntimeError: If there are no averages; when executing eagerly, if those of another index
+            are swapped now.
           TypeError: In a graph, if an average has another dtype than its variable.
+          ValueError: If there are no averages of that index.
         """
-        self.start_late()
+        if index is None:
+            index = self.state.swapped_index or 0
+        exchange = self._exchange_of(index)
         if not tf.executing_eagerly():
-            return self._exchange()
-        self.state.swap(self._exchange)
+            return exchange()
+        self.state.swap(exchange, index)
         return None
 
     def swapped(
-        self, session: tf.compat.v1.Session | None = None
+        self, session: tf.compat.v1.Session | None = None, index: int = 0
     ) -> contextlib.AbstractContextManager[None]:
-        """A context in which the variables hold the averages; it always swaps back.
+        """A context in which the variables hold the averages of an index; it always swaps back.
 
         Args:
           session: In a graph, the Session to run in; by default the default Session.
+          index: Which averages.
 
         Raises:
           RuntimeError: If there are no averages, the graph is finalized, or a function is being
             traced; on entry, if already swapped, or if there is no Session to run in.
+          ValueError: If there are no averages of that index.
         """
-        self.start_late()
+        exchange = self._exchange_of(index)
         if tf.executing_eagerly():
-            return self.state.swapped_by(self._exchange)
+            return self.state.swapped_by(exchange, index)
         if tf.inside_function():
             message = "swapped() must be entered in eager mode, not while a function is traced."
             raise RuntimeError(message)
-        return self._exchange.in_session(self._exchange.there_and_back(), session)
+        return exchange.in_session(exchange.there_and_back(), session)
 
     @contextlib.contextmanager
-    def swapped_for_saving(self, session: tf.compat.v1.Session | None = None) -> Iterator[None]:
+    def swapped_for_saving(
+        self, session: tf.compat.v1.Session | None = None, index: int = 0
+    ) -> Iterator[None]:
         """As `swapped`, but checkpoints may be saved: with averages in the place of variables.
 
         Raises:
           TypeError: If an average has another dtype than its variable, which it cannot hold then.
         """
-        check_can_save(self.entries())
-        with self.swapped(session), self.state.saving():
+        self._check_index(index)
+        check_can_save(self.entries(index))
+        with self.swapped(session, index), self.state.saving():
             yield
 
-    def _add(self, entry: Entry) -> None:
-        self._entries[id(entry.variable)] = entry
-        self._entries_of.clear()
-        self.tracked.add(entry)
+    def _exchange_of(self, index: int) -> Exchange:
+        self._check_index(index)
+        self.start_late()
+        return self._exchanges[index]
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < self.of_each:
+            message = (
+                "`index` must be that of one of the averages of each variable, below "
+                f"{self.of_each}. Received: index={index}."
+            )
+            raise ValueError(message)
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        self._entries.add(entries)
+        for entry in entries:
+            self.tracked.add(entry)
         if self.pace.counts:
-            for device in entry.devices:
-                if self.steps.add_device(device, entry.graph):
+            for device in entries[0].devices:
+                if self.steps.add_device(device, entries[0].graph):
                     self.tracked.add_steps()
 
     def forget(self, since: int) -> None:
-        """Takes back averages: all but the first `since` that were made.
+        """Takes back averages: those of all but the first `since` variables.
 
-        Their variables must not have been averaged yet.
+        These must not have been averaged yet.
         """
         self._drop(list(self._entries)[since:])
 
     def keep(self, variables: Iterable[Any]) -> None:
         """Takes back the averages of all other variables, which a restore has made."""
         kept = {id(variable) for variable in shards(variables)}
-        self._drop([key for key in self._entries if key not in kept])
+        self._drop([es for es in self._entries if id(es[0].variable) not in kept])
 
     def was_restored(self, entry: Entry, since: int = 0) -> bool:
         """Whether a restore after number `since` has given an average its value."""
         average = tensorflow_variable(entry.average)
         return was_restored(average, since) or self.tracked.was_restored_by_name(entry, since)
 
-    def _drop(self, keys: Iterable[int]) -> None:
-        for key in keys:
-            entry = self._entries.pop(key)
-            self.tracked.remove(entry)
-            self.late.discard([entry])
-        self._entries_of.clear()
+    def _drop(self, dropped: Iterable[tuple[Entry, ...]]) -> None:
+        for entries in dropped:
+            self._entries.remove(entries)
+            self.late.discard(entries)
+            for entry in entries:
+                self.tracked.remove(entry)
         self.update.forget_bindings()
 
     def count_for(self, variables: Iterable[Any]) -> None:
         """Notes whose steps are counted, if the pace asks for it; see `Steps.count_for`."""
         if self.pace.counts:
-            self.steps.count_for(shards(variables), _graph_at_hand())
+            self.steps.count_for(shards(variables), graph_at_hand())
 
     def steps_at_hand(self) -> list[tf.Variable]:
         """The counts of steps of the default graph, or of eager mode."""
-        return self.steps.variables(_graph_at_hand())
+        return self.steps.variables(graph_at_hand())
 
     @property
     def count(self) -> int:
-        """How many averages there are, in all graphs."""
+        """How many variables have averages, in all graphs."""
         return len(self._entries)
 
-    def _chosen(self, variables: Iterable[Any] | None) -> list[Entry]:
+    def _chosen(self, variables: Iterable[Any] | None, index: int) -> list[Entry]:
         if variables is None:
-            chosen = self.entries()
-        else:
-            elements = shards(variables)
-            chosen = [self._entries[id(v)] for v in elements if id(v) in self._entries]
-            without = [name_of(v) for v in elements if id(v) not in self._entries]
-            if without:
-                message = (
-                    f"Each variable must have an average. Received: {without[0]!r}, which has none;"
-                    " make it with create_averages()."
-                )
-                raise ValueError(message)
-        return chosen
-
-
-def _graph_at_hand() -> tf.Graph | None:
-    """The default graph, outside of functions; None in eager mode."""
-    if tf.compat.v1.executing_eagerly_outside_functions():
-        return None
-    graph = tf.compat.v1.get_default_graph()
-    while getattr(graph, "outer_graph", None) is not None:
-        graph = graph.outer_graph
-    return graph
+            return self.entries(index)
+        elements = shards(variables)
+        without = [name_of(v) for v in elements if v not in self._entries]
+        if without:
+            message = (
+                f"Each variable must have an average. Received: {without[0]!r}, which has none;"
+                " make it with create_averages()."
+            )
+            raise ValueError(message)
+        return [self._entries.of(variable)[index] for variable in elements]

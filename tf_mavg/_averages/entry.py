@@ -1,4 +1,4 @@
-"""A variable and its average, and assignments between such."""
+"""A variable and one of its averages, and assignments between such."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Entry:
-    """A variable and its average.
+    """A variable and one of its averages.
 
     Attributes:
       variable: A variable of TensorFlow.
       average: The variable that holds its average, of the same kind, beside it.
       pairs: The components of both, the average's first; see replicas.py.
       name: What the variable is called in checkpoints that do not track it.
+      index: Which of its variable's averages it is.
       owner: The replica that has the average for all, if one does: `pairs` is then its pair, or
         empty in another process.
       shown: What users get as the average, where it is not `average`: a variable of Keras 3.
@@ -32,6 +33,7 @@ class Entry:
     average: Any
     pairs: list[tuple[Any, tf.Variable]]
     name: str
+    index: int = 0
     owner: Owner | None = None
     shown: Any = None
 

@@ -1,4 +1,4 @@
-"""How the averages of one holder change places with their variables.
+"""How the averages of one holder, those of one index, change places with their variables.
 
 An average changes places with a variable of its dtype, and no byte moves. Else the variable gets a
 copy: a rounded one where its dtype is lower; the owner's on replicas that do not own the average.
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 class Exchange:
     """The exchange, eagerly or as an op; it notes nothing: see swap.py."""
 
-    def __init__(self, averages: Averages) -> None:
-        """Exchanges the averages of a holder."""
+    def __init__(self, averages: Averages, index: int) -> None:
+        """Exchanges the averages of a holder that have an index."""
         self._averages = averages
+        self._index = index
         self._held = HeldValues()
         # The entries that were divided last, into those of one dtype, which are bound, and others.
         self._divided_for: list[Entry] | None = None
@@ -54,7 +55,7 @@ class Exchange:
           RuntimeError: If there are no averages.
           TypeError: In a graph, if an average has another dtype than its variable.
         """
-        entries = self._averages.entries()
+        entries = self._averages.entries(self._index)
         if not entries:
             message = (
                 "There are no averages yet: apply() must be called before averages can change "
@@ -117,7 +118,7 @@ class Exchange:
         Made once for as many averages as there are.
         """
         graph = tf.compat.v1.get_default_graph()
-        key = (graph, len(self._averages.entries()))
+        key = (graph, len(self._averages.entries(self._index)))
         if key not in self._ops:
             if graph.finalized:
                 message = (
@@ -154,7 +155,7 @@ class Exchange:
         def exchange() -> None:
             _run_without_hooks(session, back if state.is_swapped else there)
 
-        with state.swapped_by(exchange):
+        with state.swapped_by(exchange, self._index):
             yield
 
 

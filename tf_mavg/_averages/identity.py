@@ -12,12 +12,22 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-SLOT: Final = "average"  # The name of the slot.
+SLOT: Final = "average"  # The name of the slot of the first average of each variable.
 
 
-def key_of(name: str) -> str:
-    """The name of a variable as the key of its average."""
-    return f"average_of_{name.partition(':')[0]}"
+def called(name: str, index: int) -> str:
+    """What the first of several averages is called, for the one of an index: "average_1"."""
+    return name if index == 0 else f"{name}_{index}"
+
+
+def slots_of(averages: int) -> list[str]:
+    """The names of the slots of so many averages of each variable."""
+    return [called(SLOT, index) for index in range(averages)]
+
+
+def key_of(name: str, index: int) -> str:
+    """The name of a variable as the key of one of its averages."""
+    return f"{called(SLOT, index)}_of_{name.partition(':')[0]}"
 
 
 class NamedAverage(tf.__internal__.tracking.Trackable):  # type: ignore[misc]

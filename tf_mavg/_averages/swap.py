@@ -35,20 +35,24 @@ _SEEN_BY_XLA: Final = "weights_hold_averages_until_swapped_back"
 class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
     """The state of one holder of averages: swapped, or not.
 
-    A checkpoint that tracks it holds `averages_in_place`, and sets it when it is restored.
+    A checkpoint that tracks it holds `averages_in_place`, and sets it when it is restored; and
+    `index_in_place` beside it, if variables have several averages.
     """
 
-    def __init__(self, way_out: str) -> None:
+    def __init__(self, way_out: str, averages: int = 1) -> None:
         """Not swapped.
 
         Args:
           way_out: The end of every refusal: when it holds, and what to do.
+          averages: How many averages each variable has.
         """
         self._way_out = way_out
-        self._is_swapped = False
+        self._averages = averages
+        self._swapped: int | None = None  # The index of the averages that are swapped.
         self._is_restored = False
-        self._is_unread = False  # Whether only `averages_in_place` knows.
+        self._is_unread = False  # Whether only what checkpoints hold knows.
         self._restore: int | None = None  # The last restore of values in each other's places.
+        self._index_restore: int | None = None  # The last that had an index.
         self._may_save = False
         self._entry = threading.RLock()  # Held from the look at the state to the end of a swap.
         self._flags = self._no_dependency({})  # By device: a flag, and a shape for XLA.
@@ -62,13 +66,24 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
             self.averages_in_place = NotingVariable(
                 initial_value=False, note=self._note_restored, name="averages_in_place"
             )
+            if self._averages > 1:
+                self.index_in_place = NotingVariable(
+                    initial_value=tf.constant(0, tf.int64),
+                    note=self._note_restored_index,
+                    name="index_in_place",
+                )
 
     @property
     def is_swapped(self) -> bool:
         """Whether averages and variables have changed places and not yet changed back."""
+        return self.swapped_index is not None
+
+    @property
+    def swapped_index(self) -> int | None:
+        """The index of the averages that have changed places with variables; None if none have."""
         if self._is_unread:
             self._read_mark()
-        return self._is_swapped
+        return self._swapped
 
     @property
     def is_restored(self) -> bool:
@@ -79,12 +94,11 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SwapState:
         """A state of its own, alike."""
-        state = memo[id(self)] = SwapState(self._way_out)
+        state = memo[id(self)] = SwapState(self._way_out, self._averages)
         for device in self._flags:
             state.add_device(device)
         if self.is_swapped:
-            state.note(value=True)
-            state._is_restored = self.is_restored
+            state.put_back(self.swapped_index, restored=self.is_restored)
         return state
 
     def add_device(self, device: str) -> None:
@@ -189,18 +203,22 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
             self._may_save = False
 
     @contextlib.contextmanager
-    def swapped_by(self, swap: Callable[[], Any]) -> Iterator[None]:
+    def swapped_by(self, swap: Callable[[], Any], index: int) -> Iterator[None]:
         """A context between two swaps; each changes nothing when it fails.
 
         Where XLA refused a step within it, in words of its own, it says so in ours.
+
+        Args:
+          swap: Swaps the averages of an index and the variables, there or back.
+          index: That index.
         """
         with self._entry:
             self.check_not_swapped("swapped() cannot be entered")
             try:
-                self.swap(swap)
+                self.swap(swap, index)
             except BaseException:
                 if self.is_swapped:
-                    self.swap(swap)
+                    self.swap(swap, index)
                 raise
         try:
             yield
@@ -211,26 +229,35 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
             raise tf.errors.InvalidArgumentError(None, None, message) from error
         finally:
             if self.is_swapped:
-                self.swap(swap)
+                self.swap(swap, index)
 
-    def swap(self, swap: Callable[[], Any]) -> None:
-        """Swaps and notes it, as one act for Ctrl-C."""
+    def swap(self, swap: Callable[[], Any], index: int) -> None:
+        """Swaps and notes it, as one act for Ctrl-C; arguments as of `swapped_by`.
+
+        Raises:
+          RuntimeError: If averages of another index are swapped now.
+        """
+        if self.swapped_index not in {None, index}:
+            message = f"Averages of index {index} cannot be swapped {self._way_out}"
+            raise RuntimeError(message)
         with uninterrupted():
             swap()
-            self.note(value=not self.is_swapped)
+            self._note(None if self.is_swapped else index)
 
-    def note(self, *, value: bool) -> None:
-        """Notes what a swap has done."""
-        self._is_swapped = value
+    def put_back(self, swapped: int | None, *, restored: bool = False) -> None:
+        """Notes that values are where they were in the state that is given."""
+        self._note(swapped)
+        self._is_restored = restored
+
+    def _note(self, swapped: int | None) -> None:
+        """Notes which averages are in the place of variables now."""
+        self._swapped = swapped
         self._is_restored = self._is_unread = False
         if tf.executing_eagerly():
-            self.averages_in_place.assign(value)
-            self._tell_functions(tf.constant(value))
-
-    def put_back(self, *, swapped: bool, restored: bool = False) -> None:
-        """Notes that values are where they were in the state that is given."""
-        self.note(value=swapped)
-        self._is_restored = restored
+            self.averages_in_place.assign(swapped is not None)
+            if self._averages > 1:
+                self.index_in_place.assign(swapped or 0)
+            self._tell_functions(tf.constant(swapped is not None))
 
     def _tell_functions(self, value: tf.Tensor) -> None:
         for flag, shape in self._flags.values():
@@ -239,22 +266,33 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
 
     def _note_restored(self, value: tf.Tensor, restore: int) -> None:
         """Notes that a checkpoint gave variables and averages the values of this state."""
+        # A checkpoint of one average for each variable has no index.
+        if self._averages > 1 and self._index_restore != restore:
+            self.index_in_place.assign(0)
         self._restore = restore
         self._tell_functions(value)
-        # TensorFlow traces the restore of objects on several devices.
-        self._is_unread = True
+        self._read_or_wait(value)
+
+    def _note_restored_index(self, value: tf.Tensor, restore: int) -> None:
+        """Notes which averages a checkpoint has in the place of variables, if it has any there."""
+        self._index_restore = restore
+        self._read_or_wait(value)
+
+    def _read_or_wait(self, value: tf.Tensor) -> None:
+        """Reads the state that is restored, unless TensorFlow traces the restore."""
+        self._is_unread = True  # It does so with objects on several devices.
         if not tf.is_symbolic_tensor(value):
-            self._read(value)
+            self._read_mark()
 
     def _read_mark(self) -> None:
-        if not tf.inside_function():
-            self._read(self.averages_in_place.read_value())
-
-    def _read(self, value: tf.Tensor) -> None:
+        if tf.inside_function():
+            return
         self._is_unread = False
-        self._is_swapped = self._is_restored = bool(value)
-        if not self._is_swapped:
-            self._restore = None
+        self._is_restored = bool(self.averages_in_place.read_value())
+        if self._is_restored:
+            self._swapped = int(self.index_in_place.read_value()) if self._averages > 1 else 0
+        else:
+            self._swapped = self._restore = None
 
 
 def _shown_to_xla(value: tf.Tensor) -> tf.Tensor:

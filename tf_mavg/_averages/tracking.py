@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
-from tf_mavg._averages.identity import SLOT, NamedAverage, key_of
+from tf_mavg._averages.identity import NamedAverage, key_of, slots_of
 from tf_mavg._compat.tensorflow import was_restored
 from tf_mavg._ops.variables import tensorflow_variable
 
@@ -41,7 +41,7 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
 
     def add(self, entry: Entry) -> None:
         """Tracks an average that was made; a checkpoint restored before may hold its value."""
-        key = key_of(entry.name)
+        key = key_of(entry.name, entry.index)
         named = self._named.setdefault(key, NamedAverage(entry.name, self._slots))
         named.averages[id(entry.variable)] = entry.average
         self._handle_deferred_dependencies(key, named)
@@ -52,25 +52,32 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
 
     def remove(self, entry: Entry) -> None:
         """Tracks an average no longer."""
-        del self._named[key_of(entry.name)].averages[id(entry.variable)]
+        del self._named[key_of(entry.name, entry.index)].averages[id(entry.variable)]
 
     def was_restored_by_name(self, entry: Entry, since: int) -> bool:
         """Whether a restore after number `since` has found an average by its variable's name."""
-        return was_restored(self._named[key_of(entry.name)], since)
+        return was_restored(self._named[key_of(entry.name, entry.index)], since)
 
     def get_slot_names(self) -> list[str]:
-        """The name under which checkpoints hold averages."""
+        """The names under which checkpoints hold averages."""
         return self.names_of_slots() if self.offers_slots else []
+
+    @property
+    def slots(self) -> list[str]:
+        """The names of the slots of a variable's averages."""
+        return slots_of(self._averages.of_each)
 
     def names_of_slots(self) -> list[str]:
         """Begins a pass of TensorFlow over the slots: `get_slot_names` of this or of its owner."""
         self._slots.clear()
         # What loads a SavedModel again takes no slots of an object that is no optimizer of Keras.
-        return [] if self._exports else [SLOT]
+        return [] if self._exports else self.slots
 
     def get_slot(self, variable: Any, name: str) -> Any:
-        """The average of a variable as a slot variable; None if it has none."""
-        entry = self._averages.entry_of(variable) if name == SLOT else None
+        """An average of a variable as a slot variable; None if it has none."""
+        if name not in self.slots:
+            return None
+        entry = self._averages.entry_of(variable, self.slots.index(name))
         if entry is None:
             return None
         self._averages.start_late()
@@ -106,9 +113,10 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         self, slot_variable_position: Any, slot_name: str, variable: Any, **_: Any
     ) -> None:
         """Restores an average, and makes it if it does not exist yet."""
-        if slot_name != SLOT:
+        if slot_name not in self.slots:
             return
         self._averages.state.check_late_restore(slot_variable_position.restore_uid, variable)
-        (entry,) = self._averages.create([tensorflow_variable(variable)])
+        (entries,) = self._averages.create([tensorflow_variable(variable)])
+        entry = entries[self.slots.index(slot_name)]
         self._averages.late.discard([entry])
         slot_variable_position.restore(entry.average)

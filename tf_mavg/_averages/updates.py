@@ -77,7 +77,8 @@ class Updates:
             self.eagerly(variables, decay, check)
             return None
         self._averages.start_late()
-        entries = self._entries_of(variables)
+        created = self._entries_of(variables)
+        entries = [entry for entries in created for entry in entries]
         if _can_bind() and not self._averages.late.among(entries):
             with tf.init_scope():
                 bound = self._bound(variables)
@@ -85,13 +86,12 @@ class Updates:
                 self._step(bound.update, decay, bound.devices)
             return tf.group()
         self._averages.late.start_in_function(entries)
-        pairs = pairs_at_hand(entries)
-        devices = [component.device for component in components_at_hand(entries)]
+        averages, components, devices = _at_hand(created)
 
         def update(decay: Any = None, *, rates: Any = None) -> tf.Operation:
-            if not pairs:
+            if not components:
                 return tf.group()
-            return ops.apply_moving_average(*two_lists(pairs), decay, name, rates=rates)
+            return ops.apply_moving_average(averages, components, decay, name, rates=rates)
 
         return self._step(update, decay, devices, entries[0].graph) or tf.group()
 
@@ -123,15 +123,15 @@ class Updates:
         if not devices:
             return None
         averages = self._averages
-        rate = averages.pace.rate(averages.steps.next(devices, graph))
-        if tf.is_tensor(rate):
-            rate = tf.cast(rate, tf.float32)
-        updated = update(None, rates=rate)
+        rates: Any = averages.pace.rates(averages.steps.next(devices, graph))
+        if any(map(tf.is_tensor, rates)):
+            rates = tf.stack([tf.cast(rate, tf.float32) for rate in rates])
+        updated = update(None, rates=rates)
         with tf.control_dependencies([] if updated is None else [updated]):
             counted = averages.steps.advance(devices, graph)
         return tf.group(*counted) if graph is not None else updated
 
-    def _entries_of(self, variables: Variables) -> list[Entry]:
+    def _entries_of(self, variables: Variables) -> list[tuple[Entry, ...]]:
         self._averages.count_for(variables)
         return self._averages.create(variables)
 
@@ -145,13 +145,25 @@ class Updates:
                 return bound
         if check is not None:
             check(variables)
-        entries = self._entries_of(variables)
-        pairs = pairs_at_hand(entries)
-        binding = ops.Binding(*two_lists(pairs)) if pairs else None
-        devices = [component.device for component in components_at_hand(entries)]
+        averages, components, devices = _at_hand(self._entries_of(variables))
+        binding = ops.Binding(averages, components) if components else None
         made = _Bound(list(variables), replica, binding, devices)
         self._bindings = [*self._bindings, made][-_BINDINGS_KEPT:]
         return made
+
+
+def _at_hand(
+    created: list[tuple[Entry, ...]],
+) -> tuple[list[list[Any]], list[tf.Variable], list[str]]:
+    """What the code at hand is to touch of the entries of variables.
+
+    Returns:
+      A list of averages for each index; the variables; and the devices where steps are counted.
+    """
+    by_index = [list(entries) for entries in zip(*created, strict=True)]
+    pairs = [two_lists(pairs_at_hand(entries)) for entries in by_index]
+    devices = [component.device for component in components_at_hand(by_index[0])]
+    return [averages for averages, _ in pairs], pairs[0][1], devices
 
 
 def _replica() -> tuple[Any, int] | None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tf_mavg._averages.identity import called
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,24 +33,38 @@ class SavedAverages:
 
     Attributes:
       built: The paths of all weights that the optimizer was built with, in order.
-      values: Averages by the position of their weight in `built`.
-      in_place: Whether the weights of the file are the averages, and `values` the weights.
+      values: For each average of a weight, those averages by the weight's position in `built`.
+      in_place: The index of the averages that are the weights of the file, whose `values` are the
+        weights; None if all stand in their own places.
       steps: How many steps the averages have seen; None if nobody counted.
     """
 
     built: list[str]
-    values: dict[int, Any]
-    in_place: bool
+    values: list[dict[int, Any]]
+    in_place: int | None
     steps: int | None
+
+    @property
+    def count(self) -> int:
+        """How many averages there are."""
+        return sum(map(len, self.values))
+
+    def value(self, index: int, position: int | None) -> Any:
+        """An average of the weight at a position; None if the file has none."""
+        if position is None or index >= len(self.values):
+            return None
+        return self.values[index].get(position)
 
 
 def write_averages(store: Any, saved: SavedAverages) -> None:
     """Writes averages beside an optimizer's own variables."""
-    for i, value in enumerate(saved.values.values()):
-        store[f"average_{i}"] = value
+    for index, values in enumerate(saved.values):
+        for i, value in enumerate(values.values()):
+            store[_key(index, i)] = value
     description = {
         "built": saved.built,
-        "averages": [*saved.values],
+        "averages": [*saved.values[0]],
+        "of_each": len(saved.values),
         "in_place": saved.in_place,
         "steps": saved.steps,
     }
@@ -60,10 +76,18 @@ def read_averages(store: Any) -> SavedAverages | None:
     if DESCRIPTION not in store.keys():  # noqa: SIM118 - no dict.
         return None
     description = json.loads(bytes(np.asarray(store[DESCRIPTION]).tobytes()))
-    values = {at: store[f"average_{i}"] for i, at in enumerate(description["averages"])}
+    values = [
+        {at: store[_key(index, i)] for i, at in enumerate(description["averages"])}
+        for index in range(description["of_each"])
+    ]
     return SavedAverages(
         description["built"], values, description["in_place"], description["steps"]
     )
+
+
+def _key(index: int, number: int) -> str:
+    """The key of the average of an index, of the weight of a number: "average_3", "average_1_3"."""
+    return f"{called('average', index)}_{number}"
 
 
 def without_averages(store: Any) -> dict[str, Any]:

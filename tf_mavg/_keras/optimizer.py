@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
 from tf_mavg._averages.dtypes import check_average_dtype
-from tf_mavg._averages.pace import Pace
+from tf_mavg._averages.identity import called
+from tf_mavg._averages.pace import Pace, several
 from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.keras import WithoutWeights
 from tf_mavg._compat.tensorflow import make_variable
@@ -20,6 +21,8 @@ from tf_mavg.decays import Decay
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterable, Sequence
+
+    from tf_mavg._averages.pace import OneOrMore
 
 WARM_UP = "iterations"
 _WAY_OUT = "while averages and weights are swapped; leave `with optimizer.swapped():` first."
@@ -39,7 +42,7 @@ class AveragingOptimizer(AveragingState):
     def __init__(  # noqa: PLR0913, PLR0917 - one for each thing to choose.
         self,
         optimizer: Any,
-        average_decay: float | Decay = 0.999,
+        average_decay: OneOrMore[float | Decay] = 0.999,
         num_updates: str | None = None,
         average_dtype: str | None = None,
         exclude: str | Sequence[str] | Callable[[Any], bool] | None = None,
@@ -56,7 +59,9 @@ class AveragingOptimizer(AveragingState):
         Args:
           optimizer: An optimizer of the same Keras, or its name.
           average_decay: Number in [0, 1]. It can be set later, and takes effect at the next step.
-            Or a schedule of `tf_mavg.decays`, whose n-th decay is that of the n-th step.
+            Or a schedule of `tf_mavg.decays`, whose n-th decay is that of the n-th step. Or a list
+            of such, for as many averages of each weight, all updated in one pass; `index` then says
+            which is meant.
           num_updates: With "iterations" the decay warms up: it is the smaller of `average_decay`
             and `(1 + n) / (10 + n)` at the optimizer's n-th step.
           average_dtype: "float32" for float32 averages of float16 and bfloat16 weights; "same" for
@@ -84,7 +89,9 @@ class AveragingOptimizer(AveragingState):
           ValueError: If another argument is none of the values above, or Keras knows no optimizer
             of that name.
         """
-        decay = 0.0 if isinstance(average_decay, Decay) else decay_of(average_decay)
+        decays = tuple(
+            one if isinstance(one, Decay) else decay_of(one) for one in several(average_decay)
+        )
         check_choice("num_updates", num_updates, (None, WARM_UP))
         check_average_dtype(average_dtype)
         check_placement(placement)
@@ -95,9 +102,16 @@ class AveragingOptimizer(AveragingState):
             if setting not in {"name", "built"}:
                 delattr(self, setting)
         with tf.init_scope():
-            self._decay = make_variable(tf.constant(decay, tf.float32), name="average_decay")
-        is_number = not isinstance(average_decay, Decay)
-        pace = Pace(self._decay if is_number else average_decay, start, every)
+            self._decay_variables = {
+                index: make_variable(tf.constant(decay, tf.float32), name="average_decay")
+                for index, decay in enumerate(decays)
+                if not isinstance(decay, Decay)
+            }
+        pace = Pace(
+            [self._decay_variables.get(index, decay) for index, decay in enumerate(decays)],
+            start,
+            every,
+        )
         if pace.counts and num_updates is not None:
             message = (
                 "`num_updates` is for a plain decay: schedules, `start` and `every` count by "
@@ -108,7 +122,8 @@ class AveragingOptimizer(AveragingState):
         self.holder = Averages(
             "average", average_dtype, pace=pace, placement=placement, way_out=_WAY_OUT
         )
-        self._average_decay = decay if is_number else average_decay
+        self._decays = decays
+        self._is_listed = isinstance(average_decay, list | tuple)
         self.num_updates = num_updates
         self.average_dtype = average_dtype
         self.placement = placement
@@ -176,26 +191,40 @@ class AveragingOptimizer(AveragingState):
         return [wrapped] if inner is None else [inner, wrapped]
 
     @property
-    def average_decay(self) -> float | Decay:
-        """The decay; what is set takes effect at the next step, traced and compiled ones too.
+    def average_decay(self) -> OneOrMore[float | Decay]:
+        """The decay, or the list of them; what is set takes effect at the next step.
+
+        That holds for steps that were traced or compiled, too.
 
         Raises:
-          ValueError: If a number is set that is not in [0, 1], or there is or would be a schedule,
-            which traced steps could not follow.
+          ValueError: If a number is set that is not in [0, 1]; there is or would be a schedule,
+            which traced steps could not follow; or there are not as many as before.
         """
-        return self._average_decay
+        return list(self._decays) if self._is_listed else self._decays[0]
 
     @average_decay.setter
-    def average_decay(self, value: float | Decay) -> None:
-        if isinstance(value, Decay) or isinstance(self._average_decay, Decay):
+    def average_decay(self, value: OneOrMore[float | Decay]) -> None:
+        given = several(value) if self._is_listed else (value,)
+        if len(given) != len(self._decays):
             message = (
-                "A schedule of decays cannot be set or replaced later: make another optimizer with "
-                f"it. Received: average_decay={value!r} in the place of {self._average_decay!r}."
+                f"There must be as many decays as averages of each weight, {len(self._decays)}. "
+                f"Received: average_decay={value!r}; make another optimizer with it."
             )
-            raise ValueError(message)  # noqa: TRY004 - of a right type, at the wrong time.
-        self._average_decay = decay_of(value)
+            raise ValueError(message)
+        decays = []
+        for one, before in zip(given, self._decays, strict=True):
+            is_schedule = isinstance(one, Decay) or isinstance(before, Decay)
+            if is_schedule and one != before:
+                message = (
+                    "A schedule of decays cannot be set or replaced later: make another optimizer "
+                    f"with it. Received: average_decay={one!r} in the place of {before!r}."
+                )
+                raise ValueError(message)
+            decays.append(one if is_schedule else decay_of(one))
+        self._decays = tuple(decays)
         with tf.init_scope():
-            self._decay.assign(self._average_decay)
+            for index, variable in self._decay_variables.items():
+                variable.assign(decays[index])
 
     @property
     def iterations(self) -> Any:
@@ -211,21 +240,30 @@ class AveragingOptimizer(AveragingState):
     def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
-    def average(self, weight: Any) -> Any:
+    def average(self, weight: Any, index: int = 0) -> Any:
         """The average of a weight; None if it has none.
 
         An average starts at the value that its weight has when the average is first used: by this
         call, a step, a swap or a save.
+
+        Args:
+          weight: The weight.
+          index: Which of its averages, if `average_decay` is a list: the position there.
+
+        Raises:
+          ValueError: If there is no average of that index.
         """
         self._prepare()
-        return self.holder.average(weight)
+        return self.holder.average(weight, index)
 
     @property
     def is_swapped(self) -> bool:
         """Whether the weights hold the averages."""
         return self.holder.state.is_swapped
 
-    def swapped(self, model: Any = None) -> contextlib.AbstractContextManager[None]:
+    def swapped(
+        self, model: Any = None, *, index: int = 0
+    ) -> contextlib.AbstractContextManager[None]:
         """A context in which the weights hold the averages; it always swaps back, bit for bit.
 
             with optimizer.swapped():
@@ -235,9 +273,11 @@ class AveragingOptimizer(AveragingState):
 
         Args:
           model: The model, for code that does not know whether this optimizer trains it.
+          index: Which of the averages, if `average_decay` is a list.
 
         Raises:
-          ValueError: If `model` is given and this optimizer is not the one that trains it.
+          ValueError: If `model` is given and this optimizer is not the one that trains it, or there
+            are no averages of that index.
           RuntimeError: If no weights are known yet; on entry, if already swapped.
         """
         optimizer = getattr(model, "optimizer", None)
@@ -247,15 +287,15 @@ class AveragingOptimizer(AveragingState):
         ):
             message = f"`model` must be trained by this optimizer. Received: {model.name!r}."
             raise ValueError(message)
-        return self._checked().swapped()
+        return self._checked().swapped(index=index)
 
-    def swapped_for_saving(self) -> contextlib.AbstractContextManager[None]:
+    def swapped_for_saving(self, *, index: int = 0) -> contextlib.AbstractContextManager[None]:
         """As `swapped`, but checkpoints may be saved: with averages in the place of weights.
 
         A .keras or .weights.h5 file of that time is for evaluation: it is refused as one to train
         on from.
         """
-        return self._checked().swapped_for_saving()
+        return self._checked().swapped_for_saving(index=index)
 
     def restart(self, weights: Iterable[Any] | None = None) -> tf.Operation | None:
         """Gives each average the value that its weight has now: after weights were set by hand.
@@ -294,10 +334,11 @@ class AveragingOptimizer(AveragingState):
         self._weights = tuple(weights)
         self._averaged = tuple(w for w in weights if is_averaged(w, self.exclude))
         self._is_built = True
-        entries = self.holder.create(self._averaged, [path_of(w) for w in self._averaged])
-        for weight, entry in zip(self._averaged, entries, strict=True):
-            name = f"{path_of(weight).replace('/', '_')}_average"
-            entry.shown = self._shown(self.holder.average(weight), name)
+        created = self.holder.create(self._averaged, [path_of(w) for w in self._averaged])
+        entries = [entry for of_weight in created for entry in of_weight]
+        for entry in entries:
+            name = called(f"{entry.name.replace('/', '_')}_average", entry.index)
+            entry.shown = self._shown(entry.average if entry.shown is None else entry.shown, name)
         steps = self.holder.steps.first
         self._counts = () if steps is None else (self._shown(steps, "average_steps"),)
         self.holder.start_later([e for e in entries if not self.holder.was_restored(e)])
@@ -316,19 +357,24 @@ class AveragingOptimizer(AveragingState):
         """Moves the averages towards the weights: after each real step."""
         if not self._averaged:
             return
-        weights = [entry.variable for entry in self.holder.entries()]
-        self.holder.update(weights, self._current_decay(), "UpdateAverages")
+        self.holder.update(self.holder.variables(), self._current_decay(), "UpdateAverages")
 
     def _current_decay(self) -> Any:
-        """The decay of this step; None if that is for the holder to say, which counts steps."""
+        """The decay of this step, or of each average.
+
+        None if that is for the holder to say, which counts steps.
+        """
         if self.holder.pace.counts:
             return None
         self._is_traced |= not tf.executing_eagerly()
-        decay = self._decay.read_value() if self._is_traced else self._average_decay
+        decays: Any = self._decays
+        if self._is_traced:
+            decays = tuple(one.read_value() for one in self._decay_variables.values())
         if self.num_updates == WARM_UP:
             count = tf.cast(self.iterations, tf.float32)
-            decay = tf.minimum(tf.cast(decay, tf.float32), (1.0 + count) / (10.0 + count))
-        return decay
+            warm_up = (1.0 + count) / (10.0 + count)
+            decays = tuple(tf.minimum(tf.cast(one, tf.float32), warm_up) for one in decays)
+        return decays if len(decays) > 1 else decays[0]
 
     def _checked(self) -> Averages:
         if not self._is_built:

@@ -13,6 +13,8 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tf_mavg._averages.held import HeldValues
+from tf_mavg._averages.identity import called
+from tf_mavg._averages.pace import several
 from tf_mavg._keras.files import (
     SavedAverages,
     match_paths,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from tf_mavg._averages.averages import Averages
     from tf_mavg._averages.entry import Entry
+    from tf_mavg._averages.pace import OneOrMore
     from tf_mavg._compat.keras import WithoutWeights
 
 
@@ -42,7 +45,7 @@ class AveragingState:
     # The arguments of the optimizer.
     name: str
     inner_optimizer: Any
-    average_decay: float | Decay
+    average_decay: OneOrMore[float | Decay]
     num_updates: str | None
     average_dtype: str | None
     placement: str
@@ -52,7 +55,8 @@ class AveragingState:
 
     holder: Averages
     _tracked: WithoutWeights
-    _decay: tf.Variable
+    # Those decays that are numbers, by the index of the average, for functions.
+    _decay_variables: dict[int, tf.Variable]
     # The weights that it was built with, and those of them that have averages.
     _weights: Sequence[Any]
     _averaged: Sequence[Any]
@@ -72,7 +76,11 @@ class AveragingState:
         self.holder.state.check_can_save()
         self._prepare()
         own = self.inner_optimizer.variables
-        averages = [self.holder.average(weight) for weight in self._averaged]
+        averages = [
+            self.holder.average(weight, index)
+            for index in range(self.holder.of_each)
+            for weight in self._averaged
+        ]
         return type(own)([*own, *averages, *self._counts])  # tf_keras has a list of its own.
 
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -111,9 +119,12 @@ class AveragingState:
         self._prepare()
         self.inner_optimizer.save_own_variables(store)
         position = {id(weight): i for i, weight in enumerate(self._weights)}
-        values = {position[id(w)]: self.holder.array(w) for w in self._averaged}
-        in_place = self.holder.state.is_swapped
-        if values:
+        values = [
+            {position[id(w)]: self.holder.array(w, index) for w in self._averaged}
+            for index in range(self.holder.of_each)
+        ]
+        in_place = self.holder.state.swapped_index
+        if self._averaged:
             steps = self.holder.steps.first
             count = None if steps is None else int(steps.numpy())
             write_averages(store, SavedAverages(self._paths(), values, in_place, count))
@@ -133,14 +144,15 @@ class AveragingState:
         if not self._is_built:
             if saved is not None:
                 message = (
-                    f"The file's {len(saved.values)} averages are not loaded, because the "
+                    f"The file's {saved.count} averages are not loaded, because the "
                     "optimizer is not built: call optimizer.build(model.trainable_variables) first."
                 )
                 warnings.warn(message, stacklevel=2)
             self.inner_optimizer.load_own_variables(own)
             return
         self._keep_own()  # Averages that are to start later still do, should this be refused.
-        entries = self.holder.create(self._averaged)
+        created = self.holder.create(self._averaged)
+        entries = [entry for of_weight in created for entry in of_weight]
         values, is_same_order = ({}, True) if saved is None else self._match(saved)
         missing = [entry for entry in entries if entry not in values]
         if missing:
@@ -176,16 +188,16 @@ class AveragingState:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer again."""
+        serialize = self._keras.saving.serialize_keras_object
         exclude: Any = self.exclude
         if callable(exclude):
-            exclude = self._keras.saving.serialize_keras_object(exclude)
-        decay: Any = self.average_decay
-        if isinstance(decay, Decay):
-            decay = self._keras.saving.serialize_keras_object(decay)
+            exclude = serialize(exclude)
+        given = self.average_decay
+        decays = [serialize(one) if isinstance(one, Decay) else one for one in several(given)]
         return {
             "name": self.name,
-            "optimizer": self._keras.saving.serialize_keras_object(self.inner_optimizer),
-            "average_decay": decay,
+            "optimizer": serialize(self.inner_optimizer),
+            "average_decay": decays if isinstance(given, list) else decays[0],
             "num_updates": self.num_updates,
             "average_dtype": self.average_dtype,
             "placement": self.placement,
@@ -216,6 +228,12 @@ class AveragingState:
         for key, (make, objects) in makers.items():
             if isinstance(config[key], dict):
                 config[key] = make(config[key], custom_objects=objects)
+        decays = config["average_decay"]
+        if isinstance(decays, list):
+            config["average_decay"] = [
+                deserialize(one, custom_objects=custom_objects) if isinstance(one, dict) else one
+                for one in decays
+            ]
         return cls(**config)
 
     # What tf.train.Checkpoint asks for. It saves the wrapped optimizer and the averages, and what
@@ -226,7 +244,8 @@ class AveragingState:
         told = {name: child for name, child in children.items() if name not in self._untold}
         told |= {"inner_optimizer": self._tracked, "averages": self.holder.tracked}
         if save_type != "checkpoint":
-            told["average_decay"] = self._decay  # Functions read it.
+            for index, variable in self._decay_variables.items():  # Functions read them.
+                told[called("average_decay", index)] = variable
         return told
 
     def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -264,7 +283,7 @@ class AveragingState:
                 "without the optimizer's state."
             )
             raise ValueError(message)
-        if saved.in_place:
+        if saved.in_place is not None:
             message = (
                 "A file to train on from must hold each value in its own place. Received: one of "
                 "swapped_for_saving(), with averages in the place of weights; evaluate it with "
@@ -274,18 +293,19 @@ class AveragingState:
         found = match_paths(saved.built, self._paths())
         position = {id(weight): i for i, weight in enumerate(self._weights)}
         values, missing = {}, []
-        for weight, entry in zip(self._averaged, self.holder.create(self._averaged), strict=True):
-            value = saved.values.get(found.get(position[id(weight)], -1))
-            if value is not None and tuple(value.shape) == tuple(entry.variable.shape):
-                values[entry] = value
-            else:
-                missing.append((weight, value))
+        for weight, entries in zip(self._averaged, self.holder.create(self._averaged), strict=True):
+            for entry in entries:
+                value = saved.value(entry.index, found.get(position[id(weight)]))
+                if value is not None and tuple(value.shape) == tuple(entry.variable.shape):
+                    values[entry] = value
+                else:
+                    missing.append((weight, value))
         if missing and not self.start_missing_averages:
             weight, value = missing[0]
             lacks = "none" if value is None else f"one of shape {tuple(value.shape)}"
             message = (
-                f"The file must hold the optimizer's {len(self._averaged)} averages, or none. "
-                f"Received: {len(saved.values)}. For {path_of(weight)!r} of shape "
+                f"The file must hold the optimizer's {len(values) + len(missing)} averages, or "
+                f"none. Received: {saved.count}. For {path_of(weight)!r} of shape "
                 f"{tuple(weight.shape)} it has {lacks}; to start each missing average at its "
                 "weight, make the optimizer with start_missing_averages=True."
             )

@@ -107,4 +107,6 @@ def _bind(bucket: Bucket) -> tf.Tensor:
 
 def _stays_as_it_is(decay: Any) -> bool:
     """Whether this object will always be this decay: a number, or a tensor that has its value."""
+    if isinstance(decay, tuple):
+        return all(map(_stays_as_it_is, decay))
     return isinstance(decay, float | int | tf.Tensor)  # A variable is none of them.

@@ -187,7 +187,7 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
                 "start_missing_averages=True."
             )
             raise ValueError(message)
-        state.put_back(swapped=False)  # A plain checkpoint.
+        state.put_back(None)  # A plain checkpoint.
 
     def _start_missing(self, path: str, since: int) -> None:
         """Starts the averages that the checkpoint lacks, or raises AssertionError."""
@@ -196,9 +196,9 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         ]
         if missing and not self._start_missing_averages:
             message = (
-                f"The checkpoint {path!r} lacks {len(missing)} of {self._holder.count} averages, "
-                f"the first of {name_of(missing[0].variable)!r}; to start each of them from its "
-                "variable, make the manager with start_missing_averages=True."
+                f"The checkpoint {path!r} lacks {len(missing)} of {len(self._holder.entries())} "
+                f"averages, the first of {name_of(missing[0].variable)!r}; to start each of them "
+                "from its variable, make the manager with start_missing_averages=True."
             )
             raise AssertionError(message)
         self._holder.start(missing)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
 from tf_mavg._averages.dtypes import check_average_dtype
+from tf_mavg._averages.identity import called
 from tf_mavg._averages.pace import Pace
 from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.references import read_in_order
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterable, Sequence
 
+    from tf_mavg._averages.pace import OneOrMore
     from tf_mavg.decays import Decay
 
 
@@ -45,7 +47,8 @@ class ExponentialMovingAverage(
 
         average -= (average - variable) * (1 - decay)
 
-    Averages start at the value of their variable.
+    Averages start at the value of their variable. With a list of decays each variable has as many
+    averages, all updated in one pass; `index` then says which is meant.
 
     Attributes:
       holder: What has the averages, as in every other class that averages.
@@ -60,7 +63,7 @@ class ExponentialMovingAverage(
 
     def __init__(  # noqa: PLR0913 - the arguments of the class it replaces, and four more.
         self,
-        decay: float | tf.Tensor | tf.Variable | Decay,
+        decay: OneOrMore[float | tf.Tensor | tf.Variable | Decay],
         num_updates: float | tf.Tensor | tf.Variable | None = None,
         zero_debias: bool = False,  # noqa: FBT001, FBT002 - the signature of the class it replaces.
         name: str = "ExponentialMovingAverage",
@@ -74,12 +77,15 @@ class ExponentialMovingAverage(
 
         Args:
           decay: Scalar in [0, 1]: a number, tensor or variable, read at every step; or a schedule
-            of `tf_mavg.decays`, whose n-th decay is that of the n-th `apply`.
+            of `tf_mavg.decays`, whose n-th decay is that of the n-th `apply`. Or a list of such,
+            for as many averages of each variable: updating two costs less than updating one twice,
+            since the variable is read once.
           num_updates: Optional count of updates so far: a number, tensor or variable. Read at
             every step.
           zero_debias: For averages of tensors in graphs of TensorFlow 1, as in
             `tf.train.ExponentialMovingAverage`, which does these.
-          name: Name of the ops, and the last part of the averages' names.
+          name: Name of the ops, and the last part of the averages' names; that of further
+            averages of a variable is followed by their index, as in "ExponentialMovingAverage_1".
           average_dtype: "same" for averages of their variables' dtypes, as TensorFlow's class has
             them; "float32" for float32 averages of float16 and bfloat16 variables, which do not
             stall when steps get small.
@@ -110,7 +116,7 @@ class ExponentialMovingAverage(
             )
             raise ValueError(message)
         # The base class keeps those of tensors, which it makes and updates.
-        super().__init__(decay, num_updates, zero_debias, name)
+        super().__init__(pace.decays[0], num_updates, zero_debias, name)
         self.holder = Averages(name, average_dtype, pace=pace, placement=placement)
         self._track_trackable(self.holder.tracked, "averages")
 
@@ -153,9 +159,9 @@ class ExponentialMovingAverage(
 
     def _apply_in_graph(self, elements: Sequence[Any]) -> tf.Operation:
         tensors, variables = _check(elements)
-        if tensors and self.holder.pace.counts:
+        if tensors and (self.holder.pace.counts or self.holder.of_each > 1):
             message = (
-                "Averages of tensors take a plain decay, without `start` and `every`. "
+                "Averages of tensors take one plain decay, without `start` and `every`. "
                 f"Received: {tensors[0]!r}; average it by an object of its own."
             )
             raise ValueError(message)
@@ -170,16 +176,24 @@ class ExponentialMovingAverage(
                 updates.append(self.holder.update(variables, decay, self.name))
             return tf.group(*updates)
 
-    def average(self, var: tf.Variable) -> tf.Variable | None:
-        """The average of a variable, which may be a Keras 3 one; None if it has none."""
-        average = self.holder.average(var)
+    def average(self, var: tf.Variable, index: int = 0) -> tf.Variable | None:
+        """The average of a variable, which may be a Keras 3 one; None if it has none.
+
+        Args:
+          var: The variable.
+          index: Which of its averages, if `decay` is a list: the position there.
+
+        Raises:
+          ValueError: If there is no average of that index.
+        """
+        average = self.holder.average(var, index)
         return super().average(var) if average is None and tf.is_tensor(var) else average
 
-    def average_name(self, var: tf.Variable) -> str:
-        """The name of a variable's average, or what it would be called."""
-        average = self.holder.average(var)
+    def average_name(self, var: tf.Variable, index: int = 0) -> str:
+        """The name of a variable's average, or what it would be called; as `average`."""
+        average = self.holder.average(var, index)
         if average is None:
-            return super().average_name(tensorflow_variable(var))  # type: ignore[no-any-return]
+            return called(super().average_name(tensorflow_variable(var)), index)
         return average.name.removesuffix(":0")  # type: ignore[no-any-return]
 
     @unconverted
@@ -222,8 +236,7 @@ class ExponentialMovingAverage(
         Raises:
           RuntimeError: If they are swapped now.
         """
-        variables = [entry.variable for entry in self.holder.entries()]
-        return self.holder.guard("No step can be taken", variables)
+        return self.holder.guard("No step can be taken", self.holder.variables())
 
     @unconverted
     def restart(self, variables: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
@@ -242,25 +255,37 @@ class ExponentialMovingAverage(
         return self.holder.restart(variables)
 
     @unconverted
-    def overwrite(self, variables: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
-        """Gives each variable the value of its average, for good; otherwise as `restart`."""
-        return self.holder.overwrite(variables)
+    def overwrite(
+        self, variables: Iterable[tf.Variable] | None = None, *, index: int = 0
+    ) -> tf.Operation | None:
+        """Gives each variable the value of its average, for good; otherwise as `restart`.
+
+        Args:
+          variables: Variables that have averages; by default all.
+          index: Which of their averages.
+        """
+        return self.holder.overwrite(variables, index)
 
     @unconverted
-    def swap(self) -> tf.Operation | None:
+    def swap(self, *, index: int | None = None) -> tf.Operation | None:
         """Exchanges the values of all variables and their averages, exactly and without a copy.
+
+        Args:
+          index: Which averages; by default those that are swapped now, else the first.
 
         Returns:
           The operation that swaps; None when executing eagerly.
 
         Raises:
-          RuntimeError: If `apply` has not been called.
+          RuntimeError: If `apply` has not been called; when executing eagerly, if averages of
+            another index are swapped now.
           TypeError: If an average has another dtype than its variable.
+          ValueError: If there are no averages of that index.
         """
-        return self.holder.swap()
+        return self.holder.swap(index)
 
     def swapped(
-        self, session: tf.compat.v1.Session | None = None
+        self, session: tf.compat.v1.Session | None = None, *, index: int = 0
     ) -> contextlib.AbstractContextManager[None]:
         """A context in which the variables hold the averages; it always swaps back.
 
@@ -272,33 +297,37 @@ class ExponentialMovingAverage(
 
         Args:
           session: In a graph, the Session to run in; by default the default Session.
+          index: Which of the averages, if `decay` is a list.
 
         Raises:
           RuntimeError: If `apply` has not been called; on entry, if already swapped, or if there
             is no Session to run in.
+          ValueError: If there are no averages of that index.
         """
-        return self.holder.swapped(session)
+        return self.holder.swapped(session, index)
 
     def swapped_for_saving(
-        self, session: tf.compat.v1.Session | None = None
+        self, session: tf.compat.v1.Session | None = None, *, index: int = 0
     ) -> contextlib.AbstractContextManager[None]:
         """As `swapped`, but checkpoints may be saved: with averages in the place of variables."""
-        return self.holder.swapped_for_saving(session)
+        return self.holder.swapped_for_saving(session, index)
 
-    def _current_decay(self) -> float | tf.Tensor | None:
+    def _current_decay(self) -> Any:
         """The decay of this step, a float32 scalar computed as TensorFlow's class does.
 
-        None if that is for the holder to say, which counts steps.
+        As many if there are several averages. None if that is for the holder to say, which counts
+        steps.
         """
-        if self.holder.pace.counts:
+        pace = self.holder.pace
+        if pace.counts:
             return None
-        if self._num_updates is None and isinstance(self._decay, float):
-            return self._decay
-        decay = _read(self._decay)
-        if self._num_updates is None:
-            return decay
-        count = _read(self._num_updates)
-        return tf.minimum(decay, (1.0 + count) / (10.0 + count))
+        if self._num_updates is None and pace.only_numbers:
+            return pace.given
+        decays = [_read(decay) for decay in pace.decays]
+        if self._num_updates is not None:
+            count = _read(self._num_updates)
+            decays = [tf.minimum(decay, (1.0 + count) / (10.0 + count)) for decay in decays]
+        return decays if len(decays) > 1 else decays[0]
 
 
 def _listed(var_list: Iterable[Any] | None) -> list[Any]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._averages.identity import SLOT
 from tf_mavg._compat.tensorflow import create_slots, unconverted
 from tf_mavg._ops.variables import distinct
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
@@ -16,6 +15,7 @@ from tf_mavg._tensorflow.swapped_names import swapped_var_list
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tf_mavg._averages.pace import OneOrMore
     from tf_mavg.decays import Decay
 
 
@@ -40,7 +40,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
     def __init__(  # noqa: PLR0913 - contrib's arguments, and three more.
         self,
         opt: tf.compat.v1.train.Optimizer,
-        average_decay: float | tf.Tensor | tf.Variable | Decay = 0.9999,
+        average_decay: OneOrMore[float | tf.Tensor | tf.Variable | Decay] = 0.9999,
         num_updates: float | tf.Tensor | tf.Variable | None = None,
         sequential_update: bool = True,  # noqa: FBT001, FBT002 - the signature that comes back.
         *,
@@ -55,7 +55,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         Args:
           opt: The `tf.compat.v1.train.Optimizer` that computes and applies gradients.
           average_decay: Scalar in [0, 1]: a number, tensor or variable; or a schedule of
-            `tf_mavg.decays`. See `ExponentialMovingAverage`.
+            `tf_mavg.decays`; or a list of such, for as many averages of each variable. See
+            `ExponentialMovingAverage`.
           num_updates: Optional count of updates so far; with it the decay warms up. See
             `ExponentialMovingAverage`.
           sequential_update: If True, the averages are updated after the variables. If False, at
@@ -156,6 +157,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
     ) -> SwappingSaver:
         """Makes a Saver that saves each average under its variable's name, and the other way.
 
+        Of several averages of a variable that is the first; the others keep their names.
+
         Use it while training, to save and to resume. To evaluate, restore its checkpoints with a
         plain Saver: the variables then hold the averages.
 
@@ -194,8 +197,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           ValueError: If `var_list` has a variable but not its average, or the other way, or
             `unmarked` is none of these.
         """
-        pairs = [(entry.variable, entry.average) for entry in self.holder.entries()]
-        if not pairs:
+        entries = self.holder.entries()
+        if not entries:
             message = "Must call apply_gradients or minimize before creating the swapping_saver"
             raise RuntimeError(message)
         if var_list is None:
@@ -204,7 +207,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
                 *tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.SAVEABLE_OBJECTS),
             ]
         return SwappingSaver(
-            swapped_var_list(var_list, pairs),
+            swapped_var_list(var_list, entries),
             averages=self._averages,
             start_missing_averages=start_missing_averages,
             unmarked=unmarked,
@@ -213,18 +216,21 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         )
 
     def get_slot(self, var: tf.Variable, name: str) -> tf.Variable | None:
-        """The slot `name` of `var`: one of the wrapped optimizer's, or "average"."""
-        if name == SLOT:
+        """The slot `name` of `var`: one of the wrapped optimizer's, or "average".
+
+        The slots of further averages are "average_1" and so on.
+        """
+        if name in self.holder.tracked.slots:
             return self.holder.tracked.get_slot(var, name)
         return self._optimizer.get_slot(var, name)
 
     def get_slot_names(self) -> list[str]:
-        """The names of the wrapped optimizer's slots, and "average"."""
+        """The names of the wrapped optimizer's slots, and those of averages, as of `get_slot`."""
         return [*self._optimizer.get_slot_names(), *self.holder.tracked.names_of_slots()]
 
     def variables(self) -> list[tf.Variable]:
         """The state of the wrapped optimizer, then the averages; in a graph, its own."""
-        averages = [self.holder.average(entry.variable) for entry in self.holder.entries()]
+        averages = [entry.average for entry in self.holder.entries()]
         return [*self._optimizer.variables(), *averages, *self.holder.steps_at_hand()]
 
     def _trackable_children(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -248,7 +254,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         self, slot_variable_position: Any, slot_name: str, variable: tf.Variable
     ) -> None:
         """Restores a slot from a tf.train.Checkpoint, and makes it if it does not exist yet."""
-        owner = self.holder.tracked if slot_name == SLOT else self._optimizer
+        is_ours = slot_name in self.holder.tracked.slots
+        owner = self.holder.tracked if is_ours else self._optimizer
         owner._create_or_restore_slot_variable(  # noqa: SLF001
             slot_variable_position=slot_variable_position, slot_name=slot_name, variable=variable
         )

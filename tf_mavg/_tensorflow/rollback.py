@@ -44,19 +44,19 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
         for component in components_of(one)
         if component.is_initialized()
     )
-    averages = holder.count
+    averaged = holder.count
     # Of all holders: a file may have the mark of another one.
     states = [
-        (one, one.is_swapped, one.is_restored) for one in objects if isinstance(one, SwapState)
+        (one, one.swapped_index, one.is_restored) for one in objects if isinstance(one, SwapState)
     ]
     since = next_restore()
     try:
         yield since
     except BaseException:
         forget_deferred(objects, since)
-        holder.forget(averages)
+        holder.forget(averaged)
         held.put_back()
         holder.steps.agree()
         for state, swapped, restored in states:
-            state.put_back(swapped=swapped, restored=restored)
+            state.put_back(swapped, restored=restored)
         raise

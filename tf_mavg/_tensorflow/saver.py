@@ -97,7 +97,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
             return
         keys = reader.get_variable_to_dtype_map().keys()
         sources, missing = self._swapped.sources(self._exchanged_in(reader, save_path), keys)
-        every = len(self._swapped.exchange.weight_keys)
+        every = len(self._swapped.starts)
         if missing and not self._start_missing_averages:
             message = (
                 f"The checkpoint {save_path} lacks {len(missing)} of {every} averages, the first "

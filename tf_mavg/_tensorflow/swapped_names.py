@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
+    from tf_mavg._averages.entry import Entry
+
 # The key of the mark: strings of shape [n, 2], in each row the key of an average, then that of its
 # variable.
 MARK: Final = "tf_mavg/swapped"
@@ -72,10 +74,13 @@ class SwappedVarList:
         Saver can save.
       exchange: The keys of the averages and of their variables, by default the names of their ops:
         "w/ExponentialMovingAverage" and "w".
+      starts: For the key of every average, that of its variable: these averages, and further ones
+        of a variable, which are saved under names of their own.
     """
 
     by_key: dict[str, Any]
     exchange: SwappedKeys
+    starts: dict[str, str]
 
     def saveables(self) -> dict[str, Any]:
         """What a Saver saves under each key, which takes no variable of several replicas."""
@@ -115,8 +120,8 @@ class SwappedVarList:
           For each key of variables, the key of the file; and the keys of the averages that the
           file lacks. For each of these the former has the key of its variable's value.
         """
-        missing = sorted(a for a in self.exchange.weight_keys if exchanged.other(a) not in keys)
-        starts = {a: self.exchange.weight_keys[a] for a in missing}
+        missing = sorted(a for a in self.starts if exchanged.other(a) not in keys)
+        starts = {a: self.starts[a] for a in missing}
         sources = {}
         for key, _ in self.variables():
             own = self.exchange.other(key)
@@ -124,14 +129,12 @@ class SwappedVarList:
         return sources, missing
 
 
-def swapped_var_list(
-    var_list: Any, pairs: Iterable[tuple[tf.Variable, tf.Variable]]
-) -> SwappedVarList:
+def swapped_var_list(var_list: Any, entries: Iterable[Entry]) -> SwappedVarList:
     """Assigns to each key of `var_list` the partner of the variable that it stands for.
 
     Args:
       var_list: Variables as `tf.compat.v1.train.Saver` takes them, a list or a dictionary.
-      pairs: Each variable with its average.
+      entries: Variables with their averages.
 
     Raises:
       ValueError: If `var_list` has a variable but not its average, or the other way, or a key of
@@ -145,7 +148,9 @@ def swapped_var_list(
     keys = {id(v): key for key, saved in var_list.items() for v in shards(_as_list(saved))}
     partners: dict[int, tf.Variable] = {}
     weight_keys: dict[str, str] = {}
-    for variable, average in pairs:
+    starts: dict[str, str] = {}
+    for entry in entries:
+        variable, average = entry.variable, entry.average
         if is_sharded(variable):
             message = (
                 f"Variable to swap {name_of(variable)} is made of shards, which a saver by name "
@@ -161,6 +166,8 @@ def swapped_var_list(
             )
             raise ValueError(message)
         if all(present):
+            starts[keys[id(average)]] = keys[id(variable)]
+        if all(present) and entry.index == 0:
             partners[id(variable)] = average
             partners[id(average)] = variable
             weight_keys[keys[id(average)]] = keys[id(variable)]
@@ -172,7 +179,7 @@ def swapped_var_list(
         return members if isinstance(saved, list) or len(members) > 1 else members[0]
 
     by_key = {key: partner(saved) for key, saved in var_list.items()}
-    return SwappedVarList(by_key, SwappedKeys(weight_keys))
+    return SwappedVarList(by_key, SwappedKeys(weight_keys), starts)
 
 
 def _as_list(saved: Any) -> list[Any]:
