@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tf_mavg._files.averages import find_averages
+from tf_mavg._files.averages import FoundAverages, find_averages
 from tf_mavg._files.checkpoints import OBJECT_GRAPH, CheckpointFile
 from tf_mavg._files.formats import opened, written_like
 from tf_mavg._files.marks import CONVERTED, NOTES
@@ -28,6 +28,7 @@ def convert_checkpoint(  # noqa: PLR0913 - two of them for one format each.
     output: str | os.PathLike[str],
     keep: Kept = "averages",
     *,
+    index: int = 0,
     averages_name: str = "ExponentialMovingAverage",
     custom_objects: Mapping[str, Any] | None = None,
     progress: Callable[[list[str]], Iterable[str]] = iter,
@@ -45,6 +46,7 @@ def convert_checkpoint(  # noqa: PLR0913 - two of them for one format each.
         with a `MovingAverage` or with `use_ema`.
       output: Where to write: a file of the same format, which must not exist.
       keep: "averages", or "weights" for the weights that were trained.
+      index: Which averages, where weights have several.
       averages_name: In a Saver's file, the last part of the names of averages.
       custom_objects: For a .keras file: what its Keras is to know by name.
       progress: Called with the keys to go through; returns what to iterate over. For progress bars.
@@ -54,8 +56,8 @@ def convert_checkpoint(  # noqa: PLR0913 - two of them for one format each.
     Raises:
       FileExistsError: If the output exists.
       FileNotFoundError: If the input does not.
-      ValueError: If the input has no averages, two of one weight, or one of another shape than its
-        weight.
+      ValueError: If the input has no averages of that index, two of one weight, or one of another
+        shape than its weight.
     """
     if keep not in get_args(Kept):
         message = f"`keep` must be one of {get_args(Kept)}. Received: {keep!r}."
@@ -63,8 +65,13 @@ def convert_checkpoint(  # noqa: PLR0913 - two of them for one format each.
     source, target = Path(path), Path(output)
     with opened([source]) as (file,):
         if isinstance(file, CheckpointFile):
-            note = json.dumps({"input": str(source), "keep": keep})
-            _convert(file, target, keep, averages_name, note, progress)
+            found = find_averages(file, averages_name, index)
+            note: dict[str, Any] = {"input": str(source), "keep": keep}
+            if keep == "averages":
+                sources, note["index"] = found.sources_of_averages(index), index
+            else:
+                sources = found.sources_of_weights()
+            _convert(file, target, found, sources, json.dumps(note), progress)
             return
     if source.suffix != ".keras":
         message = (
@@ -76,20 +83,19 @@ def convert_checkpoint(  # noqa: PLR0913 - two of them for one format each.
     check_is_new(target, target)
     with beside(target) as folder:
         made = folder / "model.keras"
-        convert_keras_file(source, made, custom_objects, averages=keep == "averages")
+        kept = index if keep == "averages" else None
+        convert_keras_file(source, made, custom_objects, averages=kept)
         made.replace(target)
 
 
 def _convert(  # noqa: PLR0913, PLR0917 - what was asked for.
     file: CheckpointFile,
     output: Path,
-    keep: Kept,
-    averages_name: str,
+    found: FoundAverages,
+    sources: dict[str, str],
     note: str,
     progress: Callable[[list[str]], Iterable[str]],
 ) -> None:
-    found = find_averages(file, averages_name)
-    sources = found.averages if found.in_place == (keep == "weights") else {}
     for weight, average in sources.items():
         if file.specs[average].shape != file.specs[weight].shape:
             message = (

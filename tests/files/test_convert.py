@@ -1,5 +1,6 @@
 """Files without averages, of files that have them, whoever wrote these."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -20,7 +21,7 @@ tf1 = tf.compat.v1
 # Keras reads its variables as NumPy 2 will not have it.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-WEIGHT, AVERAGE = [4.0, 8.0], [1.0, 2.0]
+WEIGHT, AVERAGE, SECOND = [4.0, 8.0], [1.0, 2.0], [3.0, 5.0]
 kept = pytest.mark.parametrize(
     ("keep", "expected"), [("averages", AVERAGE), ("weights", WEIGHT)], ids=["averages", "weights"]
 )
@@ -62,7 +63,33 @@ def test_a_savers_file(tmp_path, swapped, keep, expected):
     names = {name for name, _ in tf.train.list_variables(str(tmp_path / "out"))}
     assert names == {"w", "global_step", CONVERTED}
     note = json.loads(tf.train.load_variable(str(tmp_path / "out"), CONVERTED))
-    assert note == {"input": str(tmp_path / "in"), "keep": keep}
+    which = {"index": 0} if keep == "averages" else {}
+    assert note == {"input": str(tmp_path / "in"), "keep": keep, **which}
+
+
+@pytest.mark.parametrize("swapped", [False, True], ids=["plain", "swapping saver"])
+def test_a_savers_file_of_several_averages(tmp_path, swapped):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w = tf1.get_variable("w", initializer=AVERAGE, use_resource=True)
+        optimizer = tf_mavg.MovingAverageOptimizer(
+            tf1.train.GradientDescentOptimizer(0.0), [0.9, 0.99]
+        )
+        optimizer.minimize(tf.reduce_sum(w))
+        saver = optimizer.swapping_saver() if swapped else tf1.train.Saver()
+        session.run(tf1.global_variables_initializer())
+        session.run([w.assign(WEIGHT), optimizer.averages.average(w, 1).assign(SECOND)])
+        saver.save(session, str(tmp_path / "in"), write_meta_graph=False)
+    for options, expected in (
+        ({}, AVERAGE),
+        ({"index": 1}, SECOND),
+        ({"keep": "weights"}, WEIGHT),
+    ):
+        out = tmp_path / f"out{len(options)}{options.get('index')}"
+        tf_mavg.convert_checkpoint(tmp_path / "in", out, **options)
+        assert tf.train.load_variable(str(out), "w").tolist() == expected
+        assert {name for name, _ in tf.train.list_variables(str(out))} == {"w", CONVERTED}
+    with pytest.raises(ValueError, match=r"no name ends with '/ExponentialMovingAverage_2'\."):
+        tf_mavg.convert_checkpoint(tmp_path / "in", tmp_path / "none", index=2)
 
 
 def test_averages_of_another_name(tmp_path):
@@ -84,6 +111,43 @@ def plain(path):
     model.w = tf.Variable([0.0, 0.0])
     tf.train.Checkpoint(model=model).restore(str(path)).expect_partial()
     return model.w.numpy().tolist()
+
+
+@pytest.mark.parametrize("in_place", [None, 0, 1])
+def test_a_checkpoint_of_several_averages(tmp_path, in_place):
+    model = tf.Module()
+    model.w = tf.Variable(AVERAGE)
+    averages = tf_mavg.ExponentialMovingAverage([0.9, 0.99])
+    averages.create_averages([model.w])
+    averages.average(model.w, 1).assign(SECOND)
+    model.w.assign(WEIGHT)
+    checkpoint, path = tf.train.Checkpoint(model=model, averages=averages), str(tmp_path / "in")
+    with contextlib.ExitStack() as stack:
+        if in_place is not None:
+            stack.enter_context(averages.swapped_for_saving(index=in_place))
+        checkpoint.write(path)
+    for number, (options, expected) in enumerate(
+        [({}, AVERAGE), ({"index": 1}, SECOND), ({"keep": "weights"}, WEIGHT)]
+    ):
+        out = tmp_path / f"out{number}"
+        tf_mavg.convert_checkpoint(path, out, **options)
+        assert plain(out) == expected
+        assert not [name for name, _ in tf.train.list_variables(str(out)) if "_place" in name]
+    with pytest.raises(ValueError, match=r"no variable has a slot 'average_2'"):
+        tf_mavg.convert_checkpoint(path, tmp_path / "none", index=2)
+
+
+def test_averages_in_two_states_are_refused(tmp_path):
+    first, second = (tf_mavg.ExponentialMovingAverage(0.9) for _ in range(2))
+    model = tf.Module()
+    model.v, model.w = tf.Variable(AVERAGE), tf.Variable(AVERAGE)
+    first.create_averages([model.v])
+    second.create_averages([model.w])
+    path = str(tmp_path / "in")
+    with first.swapped_for_saving():
+        tf.train.Checkpoint(model=model, first=first, second=second).write(path)
+    with pytest.raises(ValueError, match=r"in which some are of index \{0\} and some not"):
+        tf_mavg.convert_checkpoint(path, tmp_path / "out")
 
 
 @kept
@@ -221,7 +285,7 @@ def test_two_averages_of_a_weight(tmp_path):
         averages.create_averages([model.w])
     path = tf.train.Checkpoint(model=model, fast=fast, slow=slow).write(str(tmp_path / "in"))
     with pytest.raises(
-        ValueError, match=r"must have one average. Received: 'model/w/.*/fast/.*/slow/"
+        ValueError, match=r"must have one average of an index. Received: 'model/w/.*/fast/.*/slow/"
     ):
         tf_mavg.convert_checkpoint(path, tmp_path / "out")
 

@@ -25,6 +25,13 @@ def slots_of(averages: int) -> list[str]:
     return [called(SLOT, index) for index in range(averages)]
 
 
+def index_of_slot(name: str) -> int | None:
+    """The index of the averages whose slots have a name; None if it is no name of ours."""
+    number = name.removeprefix(SLOT).removeprefix("_") or "0"
+    is_ours = number.isdecimal() and called(SLOT, int(number)) == name
+    return int(number) if is_ours else None
+
+
 def key_of(name: str, index: int) -> str:
     """The name of a variable as the key of one of its averages."""
     return f"{called(SLOT, index)}_of_{name.partition(':')[0]}"

@@ -28,6 +28,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="what the output has for weights (default: averages)",
     )
     parser.add_argument(
+        "--index",
+        type=int,
+        default=0,
+        help="which averages, where weights have several (default: %(default)s)",
+    )
+    parser.add_argument(
         "--averages-name",
         default="ExponentialMovingAverage",
         metavar="NAME",
@@ -41,6 +47,7 @@ def _run(options: argparse.Namespace) -> str:
         options.input,
         options.output,
         options.keep,
+        index=options.index,
         averages_name=options.averages_name,
         progress=bar,
     )

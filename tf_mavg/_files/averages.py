@@ -5,6 +5,7 @@ It knows what TensorFlow, TensorFlow Addons, the Model Garden, Keras and this pa
 - by name, `w` and `w/ExponentialMovingAverage`, exchanged if the file has the mark of a swapping
   saver;
 - as slot variables "average" of an optimizer or holder, exchanged if its swap state says so;
+- further averages of a weight, as names and slots that end in their index: "average_1";
 - in an optimizer of Keras 3 with `use_ema`, as lists of weights and of averages.
 """
 
@@ -13,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tf_mavg._averages.identity import SLOT
+from tf_mavg._averages.identity import SLOT, called, index_of_slot
 from tf_mavg._averages.tracking import STEPS
 from tf_mavg._compat.object_graph import object_graph
 from tf_mavg._files.checkpoints import OBJECT_GRAPH
-from tf_mavg._files.marks import IN_PLACE
+from tf_mavg._files.marks import IN_PLACE, INDEX_IN_PLACE, is_mark
 from tf_mavg._tensorflow.swapped_names import MARK, exchange_marked_in
 
 if TYPE_CHECKING:
@@ -35,52 +36,65 @@ class FoundAverages:
     """What is known of the averages in a file.
 
     Attributes:
-      averages: For the key of each weight that has one, the key of its average.
-      in_place: Whether weights and averages stand in each other's places.
+      averages: By the index of averages: for the key of each weight that has one, its key.
+      in_place: The index of the averages that stand in the place of weights, and these in theirs;
+        None if all stand in their own places.
       only_averages: Keys that a file without averages lacks.
       graph: The graph of objects without the averages, if the file has one.
     """
 
-    averages: dict[str, str] = field(default_factory=dict)
-    in_place: bool = False
+    averages: list[dict[str, str]] = field(default_factory=list)
+    in_place: int | None = None
     only_averages: set[str] = field(default_factory=set)
     graph: bytes | None = None
 
-    def add(self, weight: str, average: str) -> None:
+    def add(self, index: int, weight: str, average: str) -> None:
         """Adds a pair of keys.
 
         Raises:
-          ValueError: If the weight has another average already.
+          ValueError: If the weight has another average of that index already.
         """
-        if self.averages.setdefault(weight, average) != average:
+        self.averages.extend({} for _ in range(len(self.averages), index + 1))
+        if self.averages[index].setdefault(weight, average) != average:
             message = (
-                f"A weight must have one average. Received: {weight!r} with the averages "
-                f"{self.averages[weight]!r} and {average!r}."
+                f"A weight must have one average of an index. Received: {weight!r} with the "
+                f"averages {self.averages[index][weight]!r} and {average!r}."
             )
             raise ValueError(message)
 
+    def sources_of_averages(self, index: int) -> dict[str, str]:
+        """For the keys of weights, where to read averages, if not there."""
+        return {} if index == self.in_place else self.averages[index]
 
-def find_averages(file: CheckpointFile, averages_name: str) -> FoundAverages:
+    def sources_of_weights(self) -> dict[str, str]:
+        """For the keys of weights, where to read these, if not there."""
+        return {} if self.in_place is None else self.averages[self.in_place]
+
+
+def find_averages(file: CheckpointFile, averages_name: str, index: int) -> FoundAverages:
     """Finds the averages of a checkpoint.
 
     Args:
       file: The checkpoint.
       averages_name: The last part of the names of averages in a file by name.
+      index: That of averages that are wanted.
 
     Raises:
-      ValueError: If it has none, or two of one weight.
+      ValueError: If it has none of that index, two of one weight, or holds several averagers of
+        which some have exchanged their averages and weights.
     """
     by_name = OBJECT_GRAPH not in file.specs
     found = _by_name(file, averages_name) if by_name else _by_object(file)
-    if not found.averages:
+    if not 0 <= index < len(found.averages):
+        place = (
+            f"no name ends with '/{called(averages_name, index)}'"
+            if by_name
+            else f"no variable has a slot {called(SLOT, index)!r}, and no optimizer of Keras 3 "
+            "averages"
+        )
         message = (
-            "The input must hold averages beside the weights. Received: "
-            f"{file.path}, in which "
-            + (
-                f"no name ends with '/{averages_name}'."
-                if by_name
-                else f"no variable has a slot {SLOT!r}, and no optimizer of Keras 3 averages."
-            )
+            f"The input must hold averages beside the weights. Received: {file.path}, in which "
+            f"{place}."
         )
         raise ValueError(message)
     return found
@@ -90,43 +104,62 @@ def _by_name(file: CheckpointFile, averages_name: str) -> FoundAverages:
     found = FoundAverages()
     exchange = exchange_marked_in(file.reader)
     if exchange is not None:
-        found.in_place = True
-        pairs = exchange.weight_keys.items()
+        found.in_place = 0
+        first = exchange.weight_keys
         found.only_averages.add(MARK)
     else:
         ending = f"/{averages_name}"
-        named = [key for key in file.specs if key.endswith(ending)]
-        pairs = {key: key.removesuffix(ending) for key in named}.items()
-    for average, weight in pairs:
-        if weight in file.specs and average in file.specs:
-            found.add(weight, average)
-            found.only_averages.add(average)
+        first = {key: key.removesuffix(ending) for key in file.specs if key.endswith(ending)}
+    for average, weight in first.items():
+        index = 0
+        while weight in file.specs and called(average, index) in file.specs:
+            found.add(index, weight, called(average, index))
+            found.only_averages.add(called(average, index))
+            index += 1
     return found
 
 
 def _by_object(file: CheckpointFile) -> FoundAverages:
     found = FoundAverages()
     graph = object_graph(file.read(OBJECT_GRAPH))
-    for weight, average in _slots(graph):
+    for index, weight, average in _slots(graph):
         if weight in file.specs and average in file.specs:
-            found.add(weight, average)
+            found.add(index, weight, average)
             found.only_averages.add(average)
     for weight, average in _lists_of_keras(graph):
-        found.add(weight, average)  # The optimizer goes on having its averages.
-    marks = [key for key in file.specs if key.endswith(IN_PLACE)]
-    found.in_place = any(bool(file.read(mark)) for mark in marks)
-    found.only_averages.update(marks, _counts(graph))
+        found.add(0, weight, average)  # The optimizer goes on having its averages.
+    found.in_place = _index_in_place(file)
+    found.only_averages.update(filter(is_mark, file.specs), _counts(graph))
     found.graph = _without(graph, found.only_averages)
     return found
 
 
-def _slots(graph: Any) -> Iterator[tuple[str, str]]:
-    """The keys of weights and of the averages that are slot variables."""
+def _index_in_place(file: CheckpointFile) -> int | None:
+    """The index of the averages in the place of weights; raises ValueError if there are several."""
+    found = set()
+    for key in file.specs:
+        if key.endswith(IN_PLACE):
+            index = key.removesuffix(IN_PLACE) + INDEX_IN_PLACE
+            which = int(file.read(index)) if index in file.specs else 0
+            found.add(which if bool(file.read(key)) else None)
+    if len(found) > 1:
+        message = (
+            "All averages of a file must be of one index in the place of weights, or none. "
+            f"Received: {file.path}, in which some are of index {found - {None}} and some not; "
+            "save all of them in one state."
+        )
+        raise ValueError(message)
+    return found.pop() if found else None
+
+
+def _slots(graph: Any) -> Iterator[tuple[int, str, str]]:
+    """The keys of weights and of the averages that are slot variables, each with its index."""
     for node in graph.nodes:
         for slot in node.slot_variables:
-            if slot.slot_name == SLOT:
+            index = index_of_slot(slot.slot_name)
+            if index is not None:
                 weight = graph.nodes[slot.original_variable_node_id]
-                yield _key(weight), _key(graph.nodes[slot.slot_variable_node_id])
+                yield index, _key(weight), _key(graph.nodes[slot.slot_variable_node_id])
 
 
 def _counts(graph: Any) -> Iterator[str]:
@@ -151,7 +184,8 @@ def _lists_of_keras(graph: Any) -> Iterator[tuple[str, str]]:
 def _without(graph: Any, keys: set[str]) -> bytes:
     """The graph without slots of averages and without some keys, serialized."""
     for node in graph.nodes:
-        for slot in [one for one in node.slot_variables if one.slot_name == SLOT]:
+        averages = [s for s in node.slot_variables if index_of_slot(s.slot_name) is not None]
+        for slot in averages:
             node.slot_variables.remove(slot)
         for attribute in [one for one in node.attributes if one.checkpoint_key in keys]:
             node.attributes.remove(attribute)

@@ -16,6 +16,8 @@ from tf_mavg._tensorflow.swapped_names import MARK
 
 # How the key of a swap state in object checkpoints ends.
 IN_PLACE: Final = "/averages_in_place/.ATTRIBUTES/VARIABLE_VALUE"
+# Beside it, where weights have several averages: which of them the mark is about.
+INDEX_IN_PLACE: Final = "/index_in_place/.ATTRIBUTES/VARIABLE_VALUE"
 
 MERGED: Final = "tf_mavg/merged"
 CONVERTED: Final = "tf_mavg/converted"
@@ -29,7 +31,7 @@ def is_description(key: str) -> bool:
 
 def is_mark(key: str) -> bool:
     """Whether a value of a file tells where averages stand."""
-    return key == MARK or key.endswith(IN_PLACE) or is_description(key)
+    return key == MARK or key.endswith((IN_PLACE, INDEX_IN_PLACE)) or is_description(key)
 
 
 def place_of(key: str, value: Any) -> Any:

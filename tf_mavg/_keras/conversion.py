@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def convert_keras_file(
-    path: Path, output: Path, custom_objects: Mapping[str, Any] | None, *, averages: bool
+    path: Path, output: Path, custom_objects: Mapping[str, Any] | None, *, averages: int | None
 ) -> None:
     """Saves a model as if compiled with the optimizer that `MovingAverage` wraps.
 
@@ -25,7 +25,7 @@ def convert_keras_file(
       path: A .keras file.
       output: Where to save it.
       custom_objects: What its Keras is to know by name.
-      averages: Whether the averages are saved for weights, or the weights.
+      averages: The index of the averages that are saved for weights; None for the weights.
 
     Raises:
       ValueError: If the model's optimizer keeps no averages, or none of a weight.
@@ -39,8 +39,8 @@ def convert_keras_file(
     with contextlib.ExitStack() as stack:
         average = averaging_optimizer_of(model)
         if average is not None:
-            if averages:
-                stack.enter_context(average.swapped())
+            if averages is not None:
+                stack.enter_context(average.swapped(index=averages))
             inner = average.inner_optimizer
             stack.enter_context(compiled_with(model, average, inner))
         else:
@@ -53,5 +53,11 @@ def convert_keras_file(
                 )
                 raise ValueError(message)
             if averages:
+                message = (
+                    "Keras's use_ema keeps one average of each weight. Received: "
+                    f"index={averages}; take index=0."
+                )
+                raise ValueError(message)
+            if averages is not None:
                 optimizer.finalize_variable_values(model.trainable_variables)
         model.save(output)
