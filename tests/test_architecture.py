@@ -29,7 +29,7 @@ FLOORS = [
     {"_averages"},
     {"_tensorflow"},
     {"_keras"},
-    {"_files"},
+    {"_files", "_posthoc"},
     {"keras", "tf_keras", "merge", "convert", "posthoc"},
     {"_commands"},
 ]

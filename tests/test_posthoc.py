@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tf_mavg
 from tf_mavg.decays import PowerFunction
 from tf_mavg.posthoc import Snapshots, coefficients, exponent_of, reconstruct
 
@@ -121,19 +122,18 @@ KEY = "w/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def snapshots_of_a_walk(folder, steps=60, every=10):
-    """Averages of two widths over a random walk, their snapshots, and how the walk went."""
+    """Averages of two widths over a random walk, and their snapshots, by step and index."""
     walk = np.random.default_rng(1).standard_normal([steps, 5]).cumsum(axis=0)
     weight, count = tf.Variable(np.zeros(5)), tf.Variable(0)
+    average = tf_mavg.ExponentialMovingAverage(SCHEDULES)
     checkpoint = tf.train.Checkpoint(w=weight, count=count)
-    snapshots = Snapshots(folder, SCHEDULES)
-    averages, files = [np.zeros(5), np.zeros(5)], {}
+    snapshots, files = Snapshots(folder, average, checkpoint.write), {}
     for n, value in enumerate(walk, start=1):
         count.assign(n)
-        for i, schedule in enumerate(SCHEDULES):
-            averages[i] = averages[i] - (averages[i] - value) * schedule.rate(n)
-            if n % every == 0:
-                weight.assign(averages[i])
-                files[n, i] = snapshots.save(n, i, checkpoint.write)
+        weight.assign(value)
+        average.apply([weight])
+        if n % every == 0:
+            files |= {(n, index): path for index, path in enumerate(snapshots.save(n))}
     return files
 
 
@@ -198,6 +198,4 @@ def test_what_cannot_be_reconstructed(tmp_path):
         reconstruct(tmp_path / "snapshots", tmp_path / "out", [0.1, 0.2])
     with pytest.raises(ValueError, match=r"`sigma_rel` must be at most 12\^-0.5"):
         reconstruct(tmp_path / "snapshots", tmp_path / "out", 0.3)
-    with pytest.raises(ValueError, match="`step` counts updates and must be 1 or more"):
-        Snapshots(tmp_path, SCHEDULES).save(0, 0, lambda _: None)
     assert not [*tmp_path.glob("out*")]

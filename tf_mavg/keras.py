@@ -16,5 +16,6 @@ if keras.config.backend() != "tensorflow":
     raise ImportError(message)
 
 from tf_mavg._keras.keras3 import AverageModelCheckpoint, EvaluateAverages, MovingAverage
+from tf_mavg._posthoc.keras3 import AverageSnapshots
 
-__all__ = ["AverageModelCheckpoint", "EvaluateAverages", "MovingAverage"]
+__all__ = ["AverageModelCheckpoint", "AverageSnapshots", "EvaluateAverages", "MovingAverage"]

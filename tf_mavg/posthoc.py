@@ -3,9 +3,10 @@
 Train with averages of two widths, keep snapshots of them, and make the average of any other width
 afterwards, instead of training once for each width.
 
-snapshots = tf_mavg.posthoc.Snapshots("snapshots", [PowerFunction(0.05), PowerFunction(0.10)])
+average = tf_mavg.ExponentialMovingAverage([PowerFunction(0.05), PowerFunction(0.10)])
+snapshots = tf_mavg.posthoc.Snapshots("snapshots", average, checkpoint.write)
 ...
-snapshots.save(step, index, checkpoint.write)  # With the average in the place of the weights.
+snapshots.save()  # Every so many steps; some twenty times in a run.
 ...
 tf_mavg.posthoc.reconstruct("snapshots", "chosen", sigma_rel=0.15)
 
@@ -14,75 +15,28 @@ Source: Karras et al. (EDM2), arXiv 2312.02696.
 
 from __future__ import annotations
 
-import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tf_mavg._decays.profiles import exponent_of, sigma_rel_of
 from tf_mavg._decays.reconstruction import coefficients
 from tf_mavg._files.merging import merge_files
-from tf_mavg._files.snapshots import Snapshot, read_list, write_list
+from tf_mavg._posthoc.listing import read_list
+from tf_mavg._posthoc.session_hook import SnapshotSaverHook
+from tf_mavg._posthoc.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Sequence
 
-    from tf_mavg.decays import PowerFunction
-
-__all__ = ["Snapshots", "coefficients", "exponent_of", "reconstruct", "sigma_rel_of"]
-
-
-class Snapshots:
-    """Keeps snapshots of power function averages in a folder."""
-
-    def __init__(
-        self,
-        directory: str | os.PathLike[str],
-        schedules: Sequence[PowerFunction],
-        suffix: str = "",
-    ) -> None:
-        """Makes the folder, or goes on with one.
-
-        Args:
-          directory: Where snapshots are kept.
-          schedules: The schedule of each average.
-          suffix: Of the files: "" for TensorFlow checkpoints, ".keras" or ".weights.h5".
-        """
-        self._directory = Path(directory)
-        self._exponents = [schedule.exponent for schedule in schedules]
-        self._suffix = suffix
-        self._directory.mkdir(parents=True, exist_ok=True)
-
-    def save(self, step: int, index: int, write: Callable[[str], object]) -> str:
-        """Writes a snapshot of one of the averages, and notes it.
-
-        Args:
-          step: How many updates the average had, counted from 1.
-          index: Which of the schedules is the average's.
-          write: Called with a path, as `tf.train.Checkpoint.write` is: writes the model there, with
-            the average in the place of the weights. All snapshots must hold the same values.
-
-        Returns:
-          The path of the snapshot. One of the same step and average is replaced.
-
-        Raises:
-          ValueError: If `step` is below 1.
-        """
-        step = operator.index(step)
-        if step < 1:
-            message = f"`step` counts updates and must be 1 or more. Received: step={step}."
-            raise ValueError(message)
-        exponent = self._exponents[index]
-        made = Snapshot(step, exponent, f"snapshot-{step}-{index}{self._suffix}")
-        others = [
-            one
-            for one in read_list(self._directory)
-            if (one.step, one.exponent) != (step, exponent) and one.file != made.file
-        ]
-        path = self._directory / made.file
-        write(str(path))
-        write_list(self._directory, [*others, made])
-        return str(path)
+__all__ = [
+    "SnapshotSaverHook",
+    "Snapshots",
+    "coefficients",
+    "exponent_of",
+    "reconstruct",
+    "sigma_rel_of",
+]
 
 
 def reconstruct(

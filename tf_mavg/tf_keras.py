@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tf_mavg._keras.tf_keras import AverageModelCheckpoint, EvaluateAverages, MovingAverage
+from tf_mavg._posthoc.tf_keras import AverageSnapshots
 
-__all__ = ["AverageModelCheckpoint", "EvaluateAverages", "MovingAverage"]
+__all__ = ["AverageModelCheckpoint", "AverageSnapshots", "EvaluateAverages", "MovingAverage"]

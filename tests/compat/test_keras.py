@@ -127,3 +127,17 @@ def test_compiled_with_another_optimizer(face, scaled):
     with compat.compiled_with(model, optimizer, other):
         assert seen()[:2] == (other, True)
     assert seen() == before
+
+
+@faces
+def test_without_optimizer(face, tmp_path):
+    model = face.make("sgd")
+    optimizer = model.optimizer
+    with pytest.raises(OSError, match="full"), compat.without_optimizer(model):
+        assert model.optimizer is None
+        model.save_weights(str(tmp_path / "m.weights.h5"))
+        raise OSError(28, "full")
+    assert model.optimizer is optimizer
+    face.keras.Sequential.from_config(model.get_config()).load_weights(
+        str(tmp_path / "m.weights.h5")
+    )

@@ -139,3 +139,14 @@ def compiled_with(model: Any, optimizer: Any, other: Any) -> Iterator[None]:
                 stack.callback(owner.__setitem__, key, optimizer)
                 owner[key] = other
         yield
+
+
+@contextlib.contextmanager
+def without_optimizer(model: Any) -> Iterator[None]:
+    """A context in which a model seems not to be compiled: its weights are saved alone."""
+    optimizer = model.__dict__["optimizer"]
+    model.__dict__["optimizer"] = None  # Past the model's __setattr__, which would track it.
+    try:
+        yield
+    finally:
+        model.__dict__["optimizer"] = optimizer
