@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._averages.distance import squared_distances
 from tf_mavg._averages.dtypes import average_dtype
 from tf_mavg._averages.entries import Entries, graph_at_hand
 from tf_mavg._averages.entry import Entry, assign_all, size_of
@@ -286,6 +287,32 @@ class Averages:
             overwritten = assign_all([(component, average) for average, component in pairs])
             spread(chosen)
             return overwritten
+
+    def distance(
+        self, variables: Iterable[Any] | None, index: int, *, per_variable: bool
+    ) -> tf.Tensor:
+        """The Euclidean norm of averages minus variables; see distance.py.
+
+        Args:
+          variables: As of `restart`.
+          index: Which of their averages.
+          per_variable: Whether to give one norm for each variable, in their order.
+
+        Raises:
+          RuntimeError: If there are no averages, or another worker has one.
+          ValueError: If a variable has no average, or there is no average of that index.
+        """
+        self._check_index(index)
+        self.start_late()
+        chosen = self._chosen(variables, index)
+        if not chosen:
+            message = (
+                "There are no averages yet: apply() must be called before their distance from the "
+                "variables is asked for, or create_averages(variables)."
+            )
+            raise RuntimeError(message)
+        squares = squared_distances(chosen)
+        return tf.sqrt(squares if per_variable else tf.reduce_sum(squares))
 
     def swap(self, index: int | None = None) -> tf.Operation | None:
         """Exchanges the values of all variables and their averages of an index.

@@ -312,6 +312,27 @@ class AveragingOptimizer(AveragingState):
         """
         return self._checked().restart(weights)
 
+    def distance(
+        self, weights: Iterable[Any] | None = None, *, index: int = 0, per_variable: bool = False
+    ) -> tf.Tensor:
+        """The Euclidean norm of averages minus weights: log it, to see in time what diverges.
+
+        It is the same while they are swapped. NaN or infinite says that a value is.
+
+        Args:
+          weights: Weights that have averages; by default all.
+          index: Which of their averages.
+          per_variable: Whether to give a norm for each weight, in their order.
+
+        Returns:
+          A float64 scalar, or a tensor of shape [number of weights].
+
+        Raises:
+          RuntimeError: If no weights are known yet, or another worker has an average.
+          ValueError: If a weight has no average, or there is no average of that index.
+        """
+        return self._checked().distance(weights, index, per_variable=per_variable)
+
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """What the wrapped optimizer does at the end of fit; then `overwrite_weights`, if asked."""
         self.inner_optimizer.finalize_variable_values(var_list)

@@ -267,6 +267,32 @@ class ExponentialMovingAverage(
         return self.holder.overwrite(variables, index)
 
     @unconverted
+    def distance(
+        self,
+        variables: Iterable[tf.Variable] | None = None,
+        *,
+        index: int = 0,
+        per_variable: bool = False,
+    ) -> tf.Tensor:
+        """The Euclidean norm of averages minus variables: log it, to see in time what diverges.
+
+        It is the same while they are swapped. NaN or infinite says that a value is.
+
+        Args:
+          variables: Variables that have averages; by default all.
+          index: Which of their averages.
+          per_variable: Whether to give a norm for each variable, in their order.
+
+        Returns:
+          A float64 scalar, or a tensor of shape [number of variables].
+
+        Raises:
+          RuntimeError: If there are no averages yet, or another worker has one.
+          ValueError: If a variable has no average, or there is no average of that index.
+        """
+        return self.holder.distance(variables, index, per_variable=per_variable)
+
+    @unconverted
     def swap(self, *, index: int | None = None) -> tf.Operation | None:
         """Exchanges the values of all variables and their averages, exactly and without a copy.
 
