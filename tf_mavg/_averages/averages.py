@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._averages.choices import check_can_overwrite
 from tf_mavg._averages.distance import squared_distances
 from tf_mavg._averages.dtypes import average_dtype
 from tf_mavg._averages.entries import Entries, graph_at_hand
@@ -172,7 +173,7 @@ class Averages:
           The entries of each of them, in their order.
 
         Raises:
-          TypeError: If a variable is of a kind that has no average; none is made then.
+          TypeError: If a variable is of a kind or dtype that has no average; none is made then.
           ValueError: If averages are to be sharded, and those of a variable cannot be.
         """
         elements = shards(variables)
@@ -184,6 +185,8 @@ class Averages:
         ]
         for variable, _ in missing:
             check_can_average(variable)
+            dtype = average_dtype(variable, self.average_dtype)
+            check_can_overwrite(self.pace, variable, dtype)
         # No device scope of the caller's: an average lies where its variable does, and init_scope
         # would bring the scope back within colocation.
         if missing:

@@ -16,17 +16,20 @@ OneOrMore: TypeAlias = _T | list[_T] | tuple[_T, ...]
 
 
 class Pace:
-    """The rate of each step: what `decay`, `start` and `every` of the public classes say together.
+    """The rate of each step: what the arguments of the public classes say together.
 
     Attributes:
       decays: For each average of a variable a number, tensor or variable; or a schedule.
       given: The decay, if it is one, or all of them: the same object at each step.
-      counts: Whether the rate of a step depends on its number, so that steps must be counted.
+      overwrite_every: At each how many steps the variables take the values of their averages.
+      counts: Whether a step depends on its number, so that steps must be counted.
       only_numbers: Whether each decay is a number of the host's.
     """
 
-    def __init__(self, decay: Any, start: int = 0, every: int = 1) -> None:
-        """Checks the three.
+    def __init__(
+        self, decay: Any, start: int = 0, every: int = 1, overwrite_every: int | None = None
+    ) -> None:
+        """Checks the arguments.
 
         Args:
           decay: Scalar in [0, 1]: a number, tensor or variable. Or a `tf_mavg.decays.Decay`, whose
@@ -36,10 +39,12 @@ class Pace:
             the step that follows.
           every: At each how many steps averages move, by the product of so many decays; between
             these steps they stay as they are.
+          overwrite_every: At each how many steps after `start` the variables take the values of
+            their first averages, which go on from there. By default at none.
 
         Raises:
-          TypeError: If `start` or `every` is no whole number.
-          ValueError: If one of the three lies outside its interval, or the list is empty.
+          TypeError: If one that counts steps is no whole number.
+          ValueError: If one lies outside its interval, or the list is empty.
         """
         self.decays = several(decay)
         for one in self.decays:
@@ -49,8 +54,15 @@ class Pace:
         self.only_numbers = all(isinstance(one, float | int) for one in self.decays)
         self.start = _whole("start", start, at_least=0)
         self.every = _whole("every", every, at_least=1)
+        self.overwrite_every = (
+            None
+            if overwrite_every is None
+            else _whole("overwrite_every", overwrite_every, at_least=1)
+        )
         scheduled = any(isinstance(one, Decay) for one in self.decays)
-        self.counts = scheduled or self.start > 0 or self.every > 1
+        self.counts = (
+            scheduled or self.start > 0 or self.every > 1 or self.overwrite_every is not None
+        )
 
     def rates(self, n: Any) -> list[Any]:
         """The rates of the n-th step, counted from 1: 1 copies the variable, 0 keeps the average.
@@ -62,6 +74,14 @@ class Pace:
           For each average of a variable a number or a scalar tensor, float64.
         """
         return [self._rate(decay, n) for decay in self.decays]
+
+    def overwriting_rate(self, n: Any) -> Any:
+        """1 if variables take the values of averages at the n-th step, else 0; as `rates`."""
+        since = n - self.start
+        if not tf.is_tensor(n):
+            return float(since > 0 and since % self.overwrite_every == 0)
+        is_due = tf.equal(since % self.overwrite_every, 0)
+        return tf.cast(tf.logical_and(since > 0, is_due), tf.float64)
 
     def _rate(self, decay: Any, n: Any) -> Any:
         since = n - self.start

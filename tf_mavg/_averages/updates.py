@@ -1,9 +1,4 @@
-"""How the averages of one holder are updated: through a binding, wherever one can be used.
-
-A binding hands the runtime one handle a device, however many variables there are. Functions that
-XLA compiles must see the variables instead, SavedModels must hold them, and a graph of TensorFlow 1
-binds them by name.
-"""
+"""How the averages of one holder are updated: through a binding, wherever one can be used."""
 
 from __future__ import annotations
 
@@ -11,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import tensorflow as tf
 
-from tf_mavg import _native, ops
-from tf_mavg._averages.replicas import components_at_hand, pairs_at_hand, two_lists
+from tf_mavg import _native
+from tf_mavg._averages.work import AtHand, BoundWork, ListedWork
 from tf_mavg._compat.distribute import replica_at_hand
 from tf_mavg._compat.tensorflow import compiles_with_xla, is_exporting
 
@@ -30,17 +25,11 @@ _BINDINGS_KEPT: Final = 8
 
 
 class _Bound(NamedTuple):
-    """The binding of what a replica touches of some variables; None if that is nothing."""
+    """The binding of what a replica touches of some variables."""
 
     variables: list[Any]
     replica: tuple[Any, int] | None
-    binding: ops.Binding | None
-    devices: list[str]  # Where it counts steps: beside the variables, whoever has their averages.
-
-    def update(self, decay: Any = None, *, rates: Any = None) -> None:
-        """Updates."""
-        if self.binding is not None:
-            self.binding.apply_moving_average(decay, rates=rates)
+    work: BoundWork
 
 
 class Updates:
@@ -81,19 +70,13 @@ class Updates:
         entries = [entry for entries in created for entry in entries]
         if _can_bind() and not self._averages.late.among(entries):
             with tf.init_scope():
-                bound = self._bound(variables)
+                work = self._bound(variables)
             with tf.name_scope(name):
-                self._step(bound.update, decay, bound.devices)
+                self._step(work, decay)
             return tf.group()
         self._averages.late.start_in_function(entries)
-        averages, components, devices = _at_hand(created)
-
-        def update(decay: Any = None, *, rates: Any = None) -> tf.Operation:
-            if not components:
-                return tf.group()
-            return ops.apply_moving_average(averages, components, decay, name, rates=rates)
-
-        return self._step(update, decay, devices, entries[0].graph) or tf.group()
+        listed = ListedWork(AtHand(created), name)
+        return self._step(listed, decay, entries[0].graph) or tf.group()
 
     def eagerly(
         self, variables: Variables, decay: Any, check: Callable[[Variables], Any] | None = None
@@ -101,35 +84,29 @@ class Updates:
         """What a call does in eager mode; few lines, for after a step no cache holds their code."""
         if self._averages.late:
             self._averages.start_late()
-        bound = self._bound(variables, check)
-        if decay is None:
-            self._step(bound.update, decay, bound.devices)
-        elif bound.binding is not None:
-            bound.binding.apply_moving_average(decay)
+        self._step(self._bound(variables, check), decay)
 
     def _step(
-        self,
-        update: Callable[..., tf.Operation | None],
-        decay: Any,
-        devices: list[str],
-        graph: tf.Graph | None = None,
+        self, work: BoundWork | ListedWork, decay: Any, graph: tf.Graph | None = None
     ) -> tf.Operation | None:
         """Updates at a decay; or at the rate of this step, and counts it.
 
         An update that fails is not counted.
         """
         if decay is not None:
-            return update(decay)
+            return work.update(decay)
+        devices = work.at_hand.devices
         if not devices:
             return None
-        averages = self._averages
-        rates: Any = averages.pace.rates(averages.steps.next(devices, graph))
-        if any(map(tf.is_tensor, rates)):
-            rates = tf.stack([tf.cast(rate, tf.float32) for rate in rates])
-        updated = update(None, rates=rates)
-        with tf.control_dependencies([] if updated is None else [updated]):
-            counted = averages.steps.advance(devices, graph)
-        return tf.group(*counted) if graph is not None else updated
+        steps, pace = self._averages.steps, self._averages.pace
+        n = steps.next(devices, graph)
+        done = [work.update(rates=_told(pace.rates(n)))]
+        if pace.overwrite_every is not None:
+            with tf.control_dependencies(_operations(done)):
+                done.append(work.overwrite(_told([pace.overwriting_rate(n)])))
+        with tf.control_dependencies(_operations(done)):
+            counted = steps.advance(devices, graph)
+        return tf.group(*counted) if graph is not None else done[-1]
 
     def _entries_of(self, variables: Variables) -> list[tuple[Entry, ...]]:
         self._averages.count_for(variables)
@@ -137,33 +114,30 @@ class Updates:
 
     def _bound(
         self, variables: Variables, check: Callable[[Variables], Any] | None = None
-    ) -> _Bound:
+    ) -> BoundWork:
         """What is bound to just these variables; a step is cheap because it finds it here."""
         replica = _replica()
         for bound in self._bindings[::-1]:
             if bound.replica == replica and _native.same_objects(bound.variables, variables):
-                return bound
+                return bound.work
         if check is not None:
             check(variables)
-        averages, components, devices = _at_hand(self._entries_of(variables))
-        binding = ops.Binding(averages, components) if components else None
-        made = _Bound(list(variables), replica, binding, devices)
+        work = BoundWork(AtHand(self._entries_of(variables)))
+        made = _Bound(list(variables), replica, work)
         self._bindings = [*self._bindings, made][-_BINDINGS_KEPT:]
-        return made
+        return work
 
 
-def _at_hand(
-    created: list[tuple[Entry, ...]],
-) -> tuple[list[list[Any]], list[tf.Variable], list[str]]:
-    """What the code at hand is to touch of the entries of variables.
+def _operations(done: list[tf.Operation | None]) -> list[tf.Operation]:
+    """What the next operation waits for; nothing, where control dependencies are automatic."""
+    return [one for one in done if one is not None]
 
-    Returns:
-      A list of averages for each index; the variables; and the devices where steps are counted.
-    """
-    by_index = [list(entries) for entries in zip(*created, strict=True)]
-    pairs = [two_lists(pairs_at_hand(entries)) for entries in by_index]
-    devices = [component.device for component in components_at_hand(by_index[0])]
-    return [averages for averages, _ in pairs], pairs[0][1], devices
+
+def _told(rates: list[Any]) -> Any:
+    """Rates as ops take them: numbers, or one float32 tensor."""
+    if not any(map(tf.is_tensor, rates)):
+        return rates
+    return tf.stack([tf.cast(rate, tf.float32) for rate in rates])
 
 
 def _replica() -> tuple[Any, int] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.pace import Pace, several
@@ -53,6 +54,7 @@ class AveragingOptimizer(AveragingState):
         start_missing_averages: bool = False,
         start: int = 0,
         every: int = 1,
+        overwrite_every: int | None = None,
     ) -> None:
         """Wraps `optimizer`.
 
@@ -82,12 +84,15 @@ class AveragingOptimizer(AveragingState):
             its own.
           every: Averages move at each so many steps only, by the product of so many decays. With
             one of these two, or with a schedule, files hold the count of steps.
+          overwrite_every: At each so many steps the weights take the values of their first
+            averages, and train on from these, as with Keras's `ema_overwrite_frequency`. By default
+            they never do. Averages must be of the weights' dtypes.
 
         Raises:
-          TypeError: If `optimizer` is no optimizer of the same Keras, or `start` or `every` is no
+          TypeError: If `optimizer` is no optimizer of the same Keras, or a number of steps is no
             whole number.
-          ValueError: If another argument is none of the values above, or Keras knows no optimizer
-            of that name.
+          ValueError: If another argument is none of the values above, two do not go together, or
+            Keras knows no optimizer of that name.
         """
         decays = tuple(
             one if isinstance(one, Decay) else decay_of(one) for one in several(average_decay)
@@ -111,14 +116,9 @@ class AveragingOptimizer(AveragingState):
             [self._decay_variables.get(index, decay) for index, decay in enumerate(decays)],
             start,
             every,
+            overwrite_every,
         )
-        if pace.counts and num_updates is not None:
-            message = (
-                "`num_updates` is for a plain decay: schedules, `start` and `every` count by "
-                f"themselves. Received: num_updates={num_updates!r}; for its warm-up, use "
-                "average_decay=tf_mavg.decays.WarmUp(...)."
-            )
-            raise ValueError(message)
+        check_alone(pace, num_updates, placement)
         self.holder = Averages(
             "average", average_dtype, pace=pace, placement=placement, way_out=_WAY_OUT
         )

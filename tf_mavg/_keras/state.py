@@ -206,6 +206,7 @@ class AveragingState:
             "start_missing_averages": self.start_missing_averages,
             "start": self.holder.pace.start,
             "every": self.holder.pace.every,
+            "overwrite_every": self.holder.pace.overwrite_every,
         }
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.pace import Pace
@@ -71,6 +72,7 @@ class ExponentialMovingAverage(
         average_dtype: str | None = "same",
         start: int = 0,
         every: int = 1,
+        overwrite_every: int | None = None,
         placement: str = "replicated",
     ) -> None:
         """Makes an object without averages; `apply` makes them.
@@ -95,26 +97,23 @@ class ExponentialMovingAverage(
           every: Averages move at each so many calls of `apply` only, by the product of so many
             decays. With one of these two, or with a schedule, `apply` counts its calls, and
             checkpoints hold the count.
+          overwrite_every: At each so many calls of `apply`, after the averages have moved, the
+            variables take the values of their first averages, and train on from these: Switch EMA,
+            arXiv 2402.09240. By default they never do.
           placement: With "sharded", the replicas of a MirroredStrategy or
             MultiWorkerMirroredStrategy share the averages: each has and updates those of its share
             of the variables. By default each has all. Without a strategy both are the same.
 
         Raises:
-          TypeError: If `start` or `every` is no whole number.
+          TypeError: If `start`, `every` or `overwrite_every` is no whole number.
           ValueError: If `decay` is a number and not in [0, 1], `average_dtype` or `placement` is
-            another one, `start` is below 0 or `every` below 1, or `num_updates` is given beside one
-            of these two or a schedule.
+            another one, `start` is below 0, `every` or `overwrite_every` below 1, or `num_updates`
+            is given beside one of these or a schedule, or `overwrite_every` beside "sharded".
         """
-        pace = Pace(decay, start, every)
+        pace = Pace(decay, start, every, overwrite_every)
         check_average_dtype(average_dtype)
         check_placement(placement)
-        if pace.counts and num_updates is not None:
-            message = (
-                "`num_updates` is for a plain decay: schedules, `start` and `every` count by "
-                f"themselves. Received: num_updates={num_updates!r}; for its warm-up, use "
-                "decay=tf_mavg.decays.WarmUp(...)."
-            )
-            raise ValueError(message)
+        check_alone(pace, num_updates, placement)
         # The base class keeps those of tensors, which it makes and updates.
         super().__init__(pace.decays[0], num_updates, zero_debias, name)
         self.holder = Averages(name, average_dtype, pace=pace, placement=placement)

@@ -48,6 +48,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         average_dtype: str | None = "same",
         start: int = 0,
         every: int = 1,
+        overwrite_every: int | None = None,
         placement: str = "replicated",
     ) -> None:
         """Wraps `opt`.
@@ -67,10 +68,12 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           average_dtype: See `ExponentialMovingAverage`.
           start: How many steps have no average yet. See `ExponentialMovingAverage`.
           every: Averages move at each so many steps. See `ExponentialMovingAverage`.
+          overwrite_every: Variables take the values of their averages at each so many steps. See
+            `ExponentialMovingAverage`.
           placement: See `ExponentialMovingAverage`.
 
         Raises:
-          TypeError: If `opt` is no such optimizer, or `start` or `every` is no whole number.
+          TypeError: If `opt` is no such optimizer, or a number of steps is no whole number.
           ValueError: If another argument is none that `ExponentialMovingAverage` takes.
         """
         if not isinstance(opt, tf.compat.v1.train.Optimizer):
@@ -89,6 +92,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             average_dtype=average_dtype,
             start=start,
             every=every,
+            overwrite_every=overwrite_every,
             placement=placement,
         )
         self.holder = self._averages.holder
