@@ -322,3 +322,21 @@ def test_replicas_count_alike_and_without_a_word(logical_cpus):
     (mean,) = {float(one.numpy()[0]) for one in average.average(variable).values}
     np.testing.assert_allclose(mean, expected(decays.Uniform().decay, 2, 2)[-1], rtol=2e-6)
     assert [int(count) for count in average.holder.steps.variables()] == [STEPS] * 2
+
+
+@pytest.mark.parametrize("dtype", [tf.float64, tf.float32], ids=["float64", "float32"])
+def test_a_uniform_average_of_many_steps_keeps_its_digits(dtype):
+    count = 20_000
+    variable = tf.Variable(tf.zeros([1], dtype))
+    average = tf_mavg.ExponentialMovingAverage(decays.Uniform())
+    average.create_averages([variable])
+
+    @tf.function
+    def run():
+        for n in tf.range(1, count + 1):
+            variable.assign(tf.cast(n, dtype)[None])
+            average.apply([variable])
+
+    run()
+    np.testing.assert_allclose(average.average(variable), (count + 1) / 2, rtol=1e-5)
+    assert int(average.holder.steps.first) == count
