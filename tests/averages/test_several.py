@@ -62,6 +62,7 @@ def test_each_is_the_average_that_it_would_be_alone(count, dtype, way, average_d
             assert_same_bits(one, other)
 
 
+@pytest.mark.cpu  # The emulated GPU has no XLA.
 @pytest.mark.parametrize("count", [2, 5], ids="K={}".format)
 def test_xla_is_within_an_ulp_a_step(count):
     chosen = DECAYS[:count]
@@ -173,7 +174,12 @@ def test_swap_goes_back_by_itself():
     assert values_of(variable, average) == [1.0, 10.0, 20.0, 30.0]
 
 
-@pytest.mark.parametrize("jit_compile", [None, True], ids=["tf.function", "XLA"])
+@pytest.mark.parametrize(
+    # The emulated GPU has no XLA.
+    "jit_compile",
+    [None, pytest.param(True, marks=pytest.mark.cpu)],
+    ids=["tf.function", "XLA"],
+)
 def test_a_traced_step_is_refused_while_any_is_swapped(jit_compile):
     variable, average = three()
 

@@ -41,7 +41,7 @@ class Steps:
         """
         if (graph, device) in self._counts:
             return False
-        with tf.init_scope(), tf.device(_host_of(device)):
+        with tf.init_scope(), tf.device(host_of(device)):
             start = 0 if graph or self.first is None else self.first.read_value()
             made = NotingVariable(
                 initial_value=tf.cast(start, tf.int64),
@@ -106,7 +106,7 @@ class Steps:
                 count.assign(value)
 
 
-def _host_of(device: str) -> str:
+def host_of(device: str) -> str:
     """The processor that feeds a device; a processor feeds itself."""
     spec = tf.DeviceSpec.from_string(device or "/cpu:0")
     if spec.device_type in {None, "CPU"}:

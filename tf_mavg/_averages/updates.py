@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import tensorflow as tf
 
 from tf_mavg import _native
+from tf_mavg._averages.steps import host_of
 from tf_mavg._averages.work import AtHand, BoundWork, ListedWork
 from tf_mavg._compat.distribute import replica_at_hand
 from tf_mavg._compat.tensorflow import compiles_with_xla, is_exporting
@@ -99,11 +100,16 @@ class Updates:
         if not devices:
             return None
         steps, pace = self._averages.steps, self._averages.pace
-        n = steps.next(devices, graph)
-        done = [work.update(rates=_told(pace.rates(n)))]
-        if pace.overwrite_every is not None:
+        with tf.device(host_of(devices[0])):  # Not as so many kernels of a GPU.
+            n = steps.next(devices, graph)
+            rates = _told(pace.rates(n))
+            overwriting = (
+                None if pace.overwrite_every is None else _told([pace.overwriting_rate(n)])
+            )
+        done = [work.update(rates=rates)]
+        if overwriting is not None:
             with tf.control_dependencies(_operations(done)):
-                done.append(work.overwrite(_told([pace.overwriting_rate(n)])))
+                done.append(work.overwrite(overwriting))
         with tf.control_dependencies(_operations(done)):
             counted = steps.advance(devices, graph)
         return tf.group(*counted) if graph is not None else done[-1]
