@@ -19,7 +19,8 @@ SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
   $(shell find cc cmake cuda tf_mavg bench -type f -not -path "bench/results/*" -not -name '*.pyc')
 # The tests that run, or run once more, on a GPU, if need be the emulated one.
 DEVICE_TESTS := tests/gpu/test_kernels.py tests/averages/test_averages.py \
-  tests/averages/test_optimizer.py tests/averages/test_several.py tests/files/test_saver.py tests/commands/test_bench_device.py \
+  tests/averages/test_optimizer.py tests/averages/test_several.py tests/files/test_saver.py \
+  tests/commands/test_bench_device.py \
   $(addprefix tests/ops/test_,apply_moving_average.py binding.py errors.py swap_variables.py)
 CHECKED_TESTS := tests/test_architecture.py tests/test_decays.py tests/test_posthoc.py \
   $(addprefix tests/,core compat ops averages files keras)

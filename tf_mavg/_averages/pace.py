@@ -75,13 +75,18 @@ class Pace:
         """
         return [self._rate(decay, n) for decay in self.decays]
 
-    def overwriting_rate(self, n: Any) -> Any:
-        """1 if variables take the values of averages at the n-th step, else 0; as `rates`."""
+    def overwriting_rates(self, n: Any) -> list[Any]:
+        """Whether variables take the values of averages at the n-th step: as `rates`, [1] or [0].
+
+        Empty if they never do.
+        """
+        if self.overwrite_every is None:
+            return []
         since = n - self.start
         if not tf.is_tensor(n):
-            return float(since > 0 and since % self.overwrite_every == 0)
+            return [float(since > 0 and since % self.overwrite_every == 0)]
         is_due = tf.equal(since % self.overwrite_every, 0)
-        return tf.cast(tf.logical_and(since > 0, is_due), tf.float64)
+        return [tf.cast(tf.logical_and(since > 0, is_due), tf.float64)]
 
     def _rate(self, decay: Any, n: Any) -> Any:
         since = n - self.start

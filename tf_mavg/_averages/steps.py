@@ -7,6 +7,7 @@ are computed. Checkpoints hold one of the counts, and give it to all.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -106,6 +107,7 @@ class Steps:
                 count.assign(value)
 
 
+@functools.cache
 def host_of(device: str) -> str:
     """The processor that feeds a device; a processor feeds itself."""
     spec = tf.DeviceSpec.from_string(device or "/cpu:0")

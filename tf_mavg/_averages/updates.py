@@ -103,11 +103,9 @@ class Updates:
         with tf.device(host_of(devices[0])):  # Not as so many kernels of a GPU.
             n = steps.next(devices, graph)
             rates = _told(pace.rates(n))
-            overwriting = (
-                None if pace.overwrite_every is None else _told([pace.overwriting_rate(n)])
-            )
+            overwriting = _told(pace.overwriting_rates(n))
         done = [work.update(rates=rates)]
-        if overwriting is not None:
+        if pace.overwrite_every is not None:
             with tf.control_dependencies(_operations(done)):
                 done.append(work.overwrite(overwriting))
         with tf.control_dependencies(_operations(done)):
