@@ -21,6 +21,7 @@ import worlds
 from gpu_emulator import environment, scripts
 
 import tf_mavg
+from tf_mavg.__main__ import main
 
 LOGICAL_CPUS = 4
 
@@ -108,6 +109,28 @@ def logical_cpus() -> list[str]:
 def rng() -> np.random.Generator:
     """A generator of the same numbers in every run."""
     return np.random.default_rng(20)
+
+
+@pytest.fixture
+def run_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command `tf_mavg` in this process, which has imported what it needs."""
+
+    def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Takes the folder to work in, and arguments; gives what a process would have left."""
+        command = ["tf_mavg", *map(str, arguments)]
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", command)
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return subprocess.CompletedProcess(command, status, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -408,7 +408,7 @@ def test_batches_twice_as_large_twice(schedule):
 N = [1, 2, 3, 10, 99, 1000, 31623, 10**6, 10**9]
 
 
-@pytest.mark.parametrize("way", ["eager", "function", "XLA"])
+@pytest.mark.parametrize("way", ["eager", "function", pytest.param("XLA", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
 @schedules
 def test_tensors_have_the_values_of_numpy(schedule, dtype, way):
@@ -483,6 +483,7 @@ def test_each_keras_writes_and_reads_them(library, schedule):
     assert library.saving.deserialize_keras_object(config) == {"average_decay": schedule}
 
 
+@pytest.mark.slow
 def test_neither_face_of_a_keras_is_imported_for_them(tmp_path):
     program = "import sys, tf_mavg; tf_mavg.decays.Uniform(); print(*sys.modules)"
     command = [sys.executable, "-c", program]

@@ -1,8 +1,6 @@
 """Averages chosen after training: coefficients of EDM2, and averages that were tracked."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -171,16 +169,10 @@ def test_a_run_that_went_on_replaces_its_snapshots(tmp_path):
     ]
 
 
-def test_the_command(tmp_path):
+def test_the_command(run_command, tmp_path):
     snapshots_of_a_walk(tmp_path / "snapshots", steps=20)
-    command = [sys.executable, "-m", "tf_mavg", "posthoc", "snapshots"]
-    done = subprocess.run(
-        [*command, "--sigma-rel", "0.15", "0.2", "-o", "a", "b"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = ["--sigma-rel", 0.15, 0.2, "-o", "a", "b"]
+    done = run_command("posthoc", "snapshots", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:2] == ["written: a", "written: b"]
     reconstruct(tmp_path / "snapshots", tmp_path / "c", 0.15)

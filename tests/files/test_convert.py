@@ -237,9 +237,8 @@ def test_an_average_of_another_dtype_is_rounded(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["MovingAverage", "use_ema"])
-@pytest.mark.parametrize("keep", ["averages", "weights"])
 @faces
-def test_a_keras_file(face, tmp_path, how, keep):
+def test_a_keras_file(face, tmp_path, how):
     points, labels = data()
     if how == "MovingAverage":
         model = face.make(face.wrap("adam"))
@@ -252,13 +251,14 @@ def test_a_keras_file(face, tmp_path, how, keep):
         averages = [np.array(model.optimizer.average(w)) for w in model.trainable_variables]
     else:
         averages = [np.array(one) for one in model.optimizer._model_variables_moving_average]
-    tf_mavg.convert_checkpoint(tmp_path / "in.keras", tmp_path / "out.keras", keep)
-    loaded = face.keras.models.load_model(tmp_path / "out.keras")
-    assert type(loaded.optimizer).__name__ == "Adam"
-    expected = averages if keep == "averages" else weights
-    for received, value in zip(loaded.trainable_variables, expected, strict=True):
-        assert_same_bits(np.array(received), value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.keras", "out.keras"]
+    for keep, expected in {"averages": averages, "weights": weights}.items():
+        tf_mavg.convert_checkpoint(tmp_path / "in.keras", tmp_path / f"{keep}.keras", keep)
+        loaded = face.keras.models.load_model(tmp_path / f"{keep}.keras")
+        assert type(loaded.optimizer).__name__ == "Adam"
+        for received, value in zip(loaded.trainable_variables, expected, strict=True):
+            assert_same_bits(np.array(received), value)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["averages.keras", "in.keras", "weights.keras"]
 
 
 # What is refused.
@@ -312,7 +312,9 @@ def test_what_else_is_refused(tmp_path):
         tf_mavg.convert_checkpoint(tmp_path / "in", tmp_path / "in")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
+    """In a process of its own, as users run it."""
     by_name(tmp_path / "in", swapped=True)
     command = [sys.executable, "-m", "tf_mavg", "convert", "in", "-o", "out", "--keep", "weights"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -223,7 +223,7 @@ def test_a_saver_of_tensorflow_1_reads_the_merge_of_its_files(tmp_path, partitio
 
 
 @faces
-@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+@pytest.mark.parametrize("suffix", [".keras", pytest.param(".weights.h5", marks=pytest.mark.slow)])
 def test_a_keras_reads_the_merge_of_its_files(face, tmp_path, suffix):
     points, labels = data()
     model = face.make("adam")
@@ -434,33 +434,23 @@ def test_a_kill_leaves_no_half_output(tmp_path, at):
 # The command.
 
 
-def command(*arguments: object, cwd: Path):
-    return subprocess.run(
-        [sys.executable, "-m", "tf_mavg", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_takes_the_last_of_a_folder(tmp_path):
+def test_the_command_takes_the_last_of_a_folder(run_command, tmp_path):
     weight = tf.Variable(0.0)
     manager = tf.train.CheckpointManager(tf.train.Checkpoint(w=weight), tmp_path / "run", 10)
     for value in (1.0, 2.0, 4.0, 8.0):
         weight.assign(value)
         manager.save()
     options = ["--last", 2, "--weights", "0.25,0.75", "--float64"]
-    done = command("merge", "run", "-o", "out", *options, cwd=tmp_path)
+    done = run_command("merge", "run", "-o", "out", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "ckpt-3  0.250000" in done.stdout
     assert "ckpt-4  0.750000" in done.stdout
     assert "ckpt-2" not in done.stdout
     assert tf.train.load_variable(str(tmp_path / "out"), "w/.ATTRIBUTES/VARIABLE_VALUE") == 7
-    again = command("merge", "run", "-o", "out", cwd=tmp_path)
+    again = run_command("merge", "run", "-o", "out", cwd=tmp_path)
     assert again.returncode == 1
     assert "\ntf_mavg merge: The output out must not exist" in f"\n{again.stderr}"
-    none = command("merge", "run", "-o", "new", "--last", 5, cwd=tmp_path)
+    none = run_command("merge", "run", "-o", "new", "--last", 5, cwd=tmp_path)
     assert none.stderr.strip().endswith(
         "--last must be in 1 to 4, the number of inputs. Received: 5."
     )

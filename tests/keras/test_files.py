@@ -215,8 +215,13 @@ def test_tf_keras_refuses_a_plain_file_where_training_would_go_on_unseen(tmp_pat
         assert_same_bits(value, expected)
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.weights.h5", "folder"])
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
+@pytest.mark.parametrize(
+    "name",
+    ["m.keras", "m.h5", "m.weights.h5", pytest.param("folder", marks=pytest.mark.slow)],
+)
+@pytest.mark.parametrize(
+    "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
+)
 @faces
 def test_a_refused_save_leaves_the_old_file_whole(face, scaled, name, tmp_path):
     if name == "folder" and face is KERAS:
@@ -289,7 +294,9 @@ def test_optimizers_that_keras_does_not_list_survive_files(face, scaled, kind, n
 
 
 @pytest.mark.parametrize("built", [False, True], ids=["", "built"])
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
+@pytest.mark.parametrize(
+    "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
+)
 @faces
 def test_a_plain_optimizers_checkpoint_does_not_restore_silently(face, scaled, built, tmp_path):
     x, y = data()

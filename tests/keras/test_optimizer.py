@@ -77,7 +77,9 @@ def test_training_is_the_wrapped_optimizers(name, jit_compile):
     assert_trains_as_alone(KERAS, name, jit_compile)
 
 
-@pytest.mark.parametrize("name", list(OPTIMIZERS)[:-1])
+@pytest.mark.parametrize(
+    "name", ["adam", *(pytest.param(name, marks=pytest.mark.slow) for name in [*OPTIMIZERS][1:-1])]
+)
 def test_training_is_the_wrapped_optimizers_in_tf_keras(name):
     assert_trains_as_alone(TF_KERAS, name, jit_compile=False)
 
@@ -111,7 +113,9 @@ def test_accumulated_gradients_are_one_update_of_the_averages(jit_compile):
     assert int(optimizer.iterations) == 2
 
 
-@jit
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "jit_compile"]
+)
 @pytest.mark.parametrize("outer", ["loss scale", "average"])
 @faces
 def test_a_step_that_loss_scaling_skips_moves_no_average(face, outer, jit_compile):
@@ -138,14 +142,20 @@ def test_a_loss_scaled_twice_is_refused(face):
         face.loss_scale(optimizer)
 
 
-HALF_POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16"]
+HALF_POLICIES = [
+    "mixed_float16",
+    "bfloat16",
+    *(pytest.param(policy, marks=pytest.mark.slow) for policy in ("float16", "mixed_bfloat16")),
+]
 
 
+@pytest.mark.parametrize("policy", HALF_POLICIES)
 @pytest.mark.parametrize(
-    ("face", "policy", "jit_compile"),
+    ("face", "jit_compile"),
     [
-        *((KERAS, policy, compiles) for policy in HALF_POLICIES for compiles in (False, True)),
-        *((TF_KERAS, policy, False) for policy in HALF_POLICIES),
+        (KERAS, False),
+        pytest.param(KERAS, True, marks=pytest.mark.slow),
+        (TF_KERAS, False),
     ],
     ids=str,
 )
@@ -296,7 +306,9 @@ def test_swapped_is_exact_and_always_swaps_back(face):
         assert_same_bits(received, expected)
 
 
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
+@pytest.mark.parametrize(
+    "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
+)
 @compiled_faces
 def test_training_while_swapped_is_refused(face, jit_compile, scaled):
     x, y = data()

@@ -63,7 +63,9 @@ def test_fit_moves_averages_as_the_three_say(face, jit_compile, pace):
 
 
 @faces
-@paces
+@pytest.mark.parametrize(
+    "pace", [*(pytest.param(pace, marks=pytest.mark.slow) for pace in PACES[:2]), PACES[2]], ids=str
+)
 def test_a_run_that_a_file_interrupts_has_the_bits_of_one_that_none_does(face, pace, tmp_path):
     model, optimizer = made(face, pace)
     fit(model, epochs=2)
@@ -78,6 +80,7 @@ def test_a_run_that_a_file_interrupts_has_the_bits_of_one_that_none_does(face, p
         assert_same_bits(one, other)
 
 
+@pytest.mark.slow
 @faces
 def test_a_run_that_a_checkpoint_interrupts_does_too(face, tmp_path):
     model, optimizer = made(face, PACES[1])

@@ -53,7 +53,9 @@ def test_the_configuration_comes_back(face, exclude):
     assert copy.exclude == exclude
 
 
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
+@pytest.mark.parametrize(
+    "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
+)
 @faces
 def test_a_keras_file_restores_every_bit_and_training_goes_on_alike(face, scaled, tmp_path):
     x, y = data()

@@ -70,7 +70,9 @@ def test_a_setting_of_the_wrapper_stays_its_own(face):
     assert (optimizer.my_note, hasattr(optimizer.inner_optimizer, "my_note")) == ("mine", False)
 
 
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
+@pytest.mark.parametrize(
+    "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
+)
 @compiled_faces
 def test_a_decay_set_between_two_fits_takes_effect(face, jit_compile, scaled):
     x, y = data()

@@ -70,8 +70,12 @@ def test_an_optimizer_that_reads_weights_when_built_in_the_traced_step(jit_compi
     assert all(np.isfinite(average).all() for average in averages(optimizer, model))
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-@pytest.mark.parametrize("scaled", [False, True], ids=["", "loss scale"])
+@pytest.mark.parametrize(
+    "before", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["before", "after"]
+)
+@pytest.mark.parametrize(
+    "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
+)
 @faces
 def test_early_stopping_leaves_averages_and_weights_of_the_best_epoch(face, scaled, before):
     x = np.ones([1, 1], np.float32)

@@ -67,7 +67,9 @@ def test_accumulated_gradients_are_one_update_where_use_ema_counts_each():
     assert average > 3 * (1 - MOMENTUM)
 
 
-@pytest.mark.parametrize("value", [1e30, np.nan], ids=["large", "NaN"])
+@pytest.mark.parametrize(
+    "value", [1e30, pytest.param(np.nan, marks=pytest.mark.slow)], ids=["large", "NaN"]
+)
 def test_a_swap_gives_every_bit_back_where_swapemaweights_does_not(value):
     x, y = data()
     optimizer = MovingAverage(keras.optimizers.SGD(0.1), MOMENTUM)
