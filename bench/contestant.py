@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 # No cache holds as much, so contestants may share it without finding what another one left.
 SHARED_BYTES: Final = 2**30
@@ -85,7 +87,8 @@ class Ground:
     """Where the contestants of a case meet: it makes what each works on.
 
     Every contestant gets variables of its own, so none finds them in a cache where the one before
-    left them. Where they are too large for any cache, contestants share them.
+    left them. Where they are too large for any cache, contestants share them; and those of tf_mavg
+    that are compared with each other share them everywhere, see `once`.
 
     Averages start at the case's values for averages, variables at those for variables.
     """
@@ -95,6 +98,19 @@ class Ground:
         self.case = case
         self.stack = stack
         self._kept: dict[tuple[str, str], list[Any]] = {}
+        self._once: dict[Callable[[Ground], Any], Any] = {}
+
+    def once(self, make: Callable[[Ground], T]) -> T:
+        """What `make` gives for this ground; made by the first contestant that asks for it.
+
+        For contestants that differ in little code: where a thousand small variables happen to lie
+        in memory makes more of a difference than that. Sharing helps none of them. A turn begins
+        with a call that does not count, which finds what the one before has left, or with empty
+        caches; the calls that count find what that call left.
+        """
+        if make not in self._once:
+            self._once[make] = make(self)
+        return self._once[make]  # type: ignore[no-any-return]
 
     def variables(self, role: str) -> list[tf.Variable]:
         """Variables outside any graph, on the device of the run."""

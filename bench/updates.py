@@ -15,9 +15,9 @@ from .workloads import ALONE, EVERYONE, LEADERS, PEERS
 
 _bound_op = partial(within.bound_op, wrap=within.eager)
 _bound_op_in_function = partial(within.bound_op, wrap=tf.function)
-_ours = partial(within.apply, make=within.ours)
+_ours = within.our_apply
 _ours_in_session = partial(within.apply_in_session, make=within.ours)
-_peer = partial(within.apply, make=within.tensorflows)
+_peer = within.their_apply
 _peer_in_session = partial(within.apply_in_session, make=within.tensorflows)
 _subs = partial(within.for_each, formula=within.assign_sub)
 _keras = partial(within.for_each, formula=within.weighted_sum)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
@@ -31,9 +31,26 @@ def eager(step: Callable[[], None]) -> Callable[[], None]:
     return step
 
 
+class Averaged(NamedTuple):
+    """Our object that averages, its averages, and their variables."""
+
+    by: tf_mavg.ExponentialMovingAverage
+    averages: list[tf.Variable]
+    variables: list[tf.Variable]
+
+
+def averaged(ground: Ground) -> Averaged:
+    """Makes what contestants of tf_mavg share, see `Ground.once`."""
+    by, variables = ours(ground.case), ground.variables(VARIABLES)
+    by.apply(variables)  # Makes the averages.
+    averages = [by.average(variable) for variable in variables]
+    ground.set_averages(averages)
+    return Averaged(by, averages, variables)
+
+
 def bound_op(ground: Ground, wrap: Wrap) -> Contestant:
     """The op on variables that were bound once, called eagerly or in a tf.function."""
-    averages, variables = ground.variables(AVERAGES), ground.variables(VARIABLES)
+    _, averages, variables = ground.once(averaged)
     binding = tf_mavg.ops.Binding(averages, variables)
     with tf.device(device.name()):
         decay = tf.constant(ground.case.decay)
@@ -55,9 +72,19 @@ def tensorflows(case: Case) -> tf.train.ExponentialMovingAverage:
     return tf.train.ExponentialMovingAverage(case.decay)
 
 
-def apply(ground: Ground, make: MakeAverage, wrap: Wrap) -> Contestant:
-    """`apply` of an object that makes the averages: ours or TensorFlow's."""
-    average, variables = make(ground.case), ground.variables(VARIABLES)
+def our_apply(ground: Ground, wrap: Wrap) -> Contestant:
+    """Our `apply`, on the variables and averages of the bound op."""
+    by, averages, variables = ground.once(averaged)
+
+    def step() -> None:
+        by.apply(variables)
+
+    return outside_graphs(wrap(step), averages, variables)
+
+
+def their_apply(ground: Ground, wrap: Wrap) -> Contestant:
+    """TensorFlow's `apply`, which makes its averages."""
+    average, variables = tensorflows(ground.case), ground.variables(VARIABLES)
 
     def once() -> None:
         average.apply(variables)

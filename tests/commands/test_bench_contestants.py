@@ -189,6 +189,26 @@ def test_contestants_share_only_what_no_cache_holds(monkeypatch):
         assert ground.one_array(AVERAGES) is ground.one_array(AVERAGES)
 
 
+@every_dtypes
+def test_apply_and_the_bound_op_update_the_same_variables_in_any_runner(dtypes):
+    case = Case(SMALL, dtypes)
+    with contextlib.ExitStack() as stack:
+        ground = Ground(case, stack)
+        names = (updates.OURS, updates.BOUND_OP)
+        runners = ("eager", "tf.function")
+        found = [e for e in entrants(UPDATE, case) if e.name in names and e.runner in runners]
+        assert len(found) == 4
+        contestants = [entrant.make(ground) for entrant in found]
+        expected = list(case.values(AVERAGES))
+        for contestant in contestants:
+            contestant.step()
+            pairs = zip(expected, case.values(VARIABLES), strict=True)
+            expected = [np.asarray(updated(a, v, case.decay)) for a, v in pairs]
+            for each in contestants:
+                for received, wanted in zip(each.read(AVERAGES), expected, strict=True):
+                    assert_same_bits(received, wanted)
+
+
 def test_the_models_have_the_published_sizes():
     published = {model.name: model for model in machine_code.MODELS}
     for name, shapes in (
