@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .steps import Choice
+
 PROGRAM = "tf_mavg bench"
 PARTS = ("steps", "first-step", "memory", "share", "replicas")
 
@@ -30,6 +32,13 @@ def measure(options: argparse.Namespace) -> None:
 
     settings = Settings(seconds=options.seconds, fewest=options.fewest)
     choice = Choice(options.workload, options.contestant, options.huge)
+    path = options.folder / f"{device.kind()}.json"
+    lost = not_measured_again(read(path), options.part, choice) if path.exists() else []
+    if lost:  # Results of two runs in one file would compare what never took turns.
+        sys.exit(
+            f"{PROGRAM} measure writes {path} anew, and must measure again all that it has. "
+            f"Received: a choice without {', '.join(lost)}; choose another --folder, or remove it."
+        )
     results: dict[str, Any] = {
         "conditions": machine.conditions(),
         "load_average": {"before": machine.load_average()},
@@ -52,9 +61,30 @@ def measure(options: argparse.Namespace) -> None:
         results["first_step"] = measure_first_steps()
     results["load_average"]["after"] = machine.load_average()
     options.folder.mkdir(parents=True, exist_ok=True)
-    path = options.folder / f"{device.kind()}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(path)
+
+
+def not_measured_again(results: dict[str, Any], parts: Sequence[str], choice: Choice) -> list[str]:
+    """What results have that a choice leaves out: parts, and tables of steps or some of their rows.
+
+    Args:
+      results: As in a file.
+      parts: Those that are chosen.
+      choice: Of the workloads and contestants of the parts.
+    """
+    from .figures import label, title
+    from .steps import contains_one
+
+    lost = [part for part in PARTS if results.get(part.replace("-", "_")) and part not in parts]
+    if "steps" in parts:
+        lost += [
+            f"{entry['operation']} of {title(entry)}"
+            for entry in results["steps"]
+            if not contains_one(title(entry), choice.workloads)
+            or not all(contains_one(label(c), choice.contestants) for c in entry["contestants"])
+        ]
+    return lost
 
 
 def report(options: argparse.Namespace) -> None:

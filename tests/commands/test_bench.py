@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -106,6 +107,31 @@ def test_the_json_says_what_ran_where(folder):
     for contestant in entry["contestants"]:
         ends = [contestant[key] for key in ("low_s", "median_s", "high_s")]
         assert 0 < ends[0] <= ends[1] <= ends[2]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "lost"),
+    [
+        (["--part", "memory"], "steps"),
+        (["--part", "steps", "--workload", "BERT"], "update of 1,000 x 64 float32, update of"),
+        (["--contestant", "op (eager"], "update of 1,000 x 64 float32, update of"),
+    ],
+    ids=["part", "workload", "contestant"],
+)
+def test_a_choice_overwrites_no_results_that_it_leaves_out(chosen, lost, folder):
+    before = (folder / "cpu.json").read_bytes()
+    with pytest.raises(
+        SystemExit, match=rf"measure again all .* without {re.escape(lost)}.*--folder"
+    ):
+        cli.main(["measure", "--folder", str(folder), *chosen])
+    assert (folder / "cpu.json").read_bytes() == before
+
+
+def test_a_choice_may_measure_again_all_that_is_there(folder):
+    results = cli.read(folder / "cpu.json")
+    contestants = ["op (eager", "C++ loop ("]
+    for choice in (Choice(["1,000 x 64"], contestants), Choice()):
+        assert cli.not_measured_again(results, ["steps"], choice) == []
 
 
 def test_a_report_depends_on_the_json_alone(folder, capsys):
