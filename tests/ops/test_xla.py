@@ -119,6 +119,21 @@ def test_a_swap_is_exact(dtype, rng):
                 assert_same_bits(variable.numpy(), value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("decay", -0.1), ("decay", 1.5), ("decay", float("nan")), ("rates", 1.5)]
+)
+def test_a_number_out_of_range_is_refused_when_a_function_is_traced(name, value):
+    average, variable = tf.Variable([1.0]), tf.Variable([2.0])
+
+    @tf.function(jit_compile=True)
+    def step():
+        ops.apply_moving_average([average], [variable], **{name: value})
+
+    with pytest.raises(ValueError, match=rf"in \[0, 1\]\. Received: {name}={value}"):
+        step()
+    assert average.numpy() == [1]
+
+
 def test_a_function_is_traced_once_for_all_decays():
     variable, average = tf.Variable([1.0]), tf.Variable([0.0])
     traces = []
