@@ -40,7 +40,7 @@ def fitted(face, decay, *, jit_compile=False, **options: object):
 
 
 @compiled_faces
-@pytest.mark.parametrize("num_updates", [None, "iterations"])
+@pytest.mark.parametrize("num_updates", [None, pytest.param("iterations", marks=pytest.mark.slow)])
 def test_each_is_the_average_that_it_would_be_alone(face, jit_compile, num_updates):
     together = fitted(face, DECAYS, jit_compile=jit_compile, num_updates=num_updates)
     alone = [
@@ -109,7 +109,7 @@ def test_a_copy_has_all(face):
 
 
 @faces
-@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+@pytest.mark.parametrize("name", ["m.keras", pytest.param("m.weights.h5", marks=pytest.mark.slow)])
 def test_files_hold_all(face, name, tmp_path):
     decay = [0.5, decays.PowerFunction(exponent=6.94)]
     model = fitted(face, decay)
