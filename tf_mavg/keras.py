@@ -15,7 +15,18 @@ if keras.config.backend() != "tensorflow":
     message = f"tf_mavg.keras needs Keras's tensorflow backend. Found: {keras.config.backend()}."
     raise ImportError(message)
 
-from tf_mavg._keras.keras3 import AverageModelCheckpoint, EvaluateAverages, MovingAverage
+from tf_mavg._keras.keras3 import (
+    AverageModelCheckpoint,
+    EvaluateAverages,
+    MovingAverage,
+    update_batch_norm,
+)
 from tf_mavg._posthoc.keras3 import AverageSnapshots
 
-__all__ = ["AverageModelCheckpoint", "AverageSnapshots", "EvaluateAverages", "MovingAverage"]
+__all__ = [
+    "AverageModelCheckpoint",
+    "AverageSnapshots",
+    "EvaluateAverages",
+    "MovingAverage",
+    "update_batch_norm",
+]

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tf_mavg._keras.tf_keras import AverageModelCheckpoint, EvaluateAverages, MovingAverage
+from tf_mavg._keras.tf_keras import (
+    AverageModelCheckpoint,
+    EvaluateAverages,
+    MovingAverage,
+    update_batch_norm,
+)
 from tf_mavg._posthoc.tf_keras import AverageSnapshots
 
-__all__ = ["AverageModelCheckpoint", "AverageSnapshots", "EvaluateAverages", "MovingAverage"]
+__all__ = [
+    "AverageModelCheckpoint",
+    "AverageSnapshots",
+    "EvaluateAverages",
+    "MovingAverage",
+    "update_batch_norm",
+]

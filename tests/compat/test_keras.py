@@ -54,6 +54,18 @@ def test_a_file_without_the_optimizer_is_nobodys_concern(face, tmp_path):
         model.save(str(tmp_path / "m.h5"), include_optimizer=False)
 
 
+@faces
+def test_layers_of_a_model_at_any_depth(face):
+    layers = face.keras.layers
+    deep = layers.Dense(4)
+    model = face.keras.Sequential(
+        [layers.Input((3, 4)), layers.TimeDistributed(face.keras.Sequential([deep])), deep]
+    )
+    found = compat.layers_of(model)
+    assert found[0] is model
+    assert [one is deep for one in found].count(True) == 1
+
+
 def test_untracked_attributes_are_not_the_optimizers_variables():
     class Holding(keras.optimizers.SGD):
         def hold(self, variables):

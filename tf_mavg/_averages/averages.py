@@ -23,6 +23,7 @@ from tf_mavg._averages.dtypes import average_dtype
 from tf_mavg._averages.entries import Entries, graph_at_hand
 from tf_mavg._averages.entry import Entry, assign_all, size_of
 from tf_mavg._averages.exchange import Exchange, check_can_save
+from tf_mavg._averages.holders import note_holder
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.late import LateStarts
 from tf_mavg._averages.owned import array_of, check_can_spread, spread
@@ -100,6 +101,7 @@ class Averages:
         self.late = LateStarts()
         self._later_since = 0  # The number of the last restore before some were to start later.
         self.tracked = TrackedAverages(self)
+        note_holder(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Averages:
         """A holder of its own, for the copies of the variables."""
@@ -375,6 +377,20 @@ class Averages:
         check_can_save(self.entries(index))
         with self.swapped(session, index), self.state.saving():
             yield
+
+    def hold_until_swapped_back(self, variables: Iterable[Any]) -> None:
+        """While swapped: has variables without averages get their values back with the others."""
+        exchange = self._exchanges[self.state.swapped_index or 0]
+        exchange.hold(one for one in shards(variables) if one not in self._entries)
+
+    def set_copied_average(self, variable: Any, value: tf.Tensor) -> None:
+        """While swapped: sets an average of which its variable holds a copy, for the other dtype.
+
+        Any other average is where its variable was: setting the variable sets it.
+        """
+        entry = self.entry_of(variable, self.state.swapped_index or 0)
+        if entry is not None and not entry.is_alike:
+            entry.average.assign(tf.cast(value, entry.average.dtype))
 
     def _exchange_of(self, index: int) -> Exchange:
         self._check_index(index)

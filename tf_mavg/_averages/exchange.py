@@ -23,9 +23,10 @@ from tf_mavg._averages.replicas import (
     check_can_swap,
     two_lists,
 )
+from tf_mavg._compat.distribute import components_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tf_mavg._averages.averages import Averages
     from tf_mavg._averages.entry import Entry
@@ -103,6 +104,10 @@ class Exchange:
     def _swap_back_held(self) -> None:
         self._exchange_alike()
         self._held.put_back()
+
+    def hold(self, variables: Iterable[Any]) -> None:
+        """Holds the values of further variables, which get them back when this swaps back."""
+        self._held.hold_more(one for variable in variables for one in components_of(variable))
 
     def take_over(self, other: Exchange, memo: dict[int, Any]) -> None:
         """Holds what another one holds while swapped, for copies of its variables."""

@@ -25,6 +25,11 @@ class HeldValues:
         self._held = []
         self._held = [(variable, variable.read_value()) for variable in variables]
 
+    def hold_more(self, variables: Iterable[tf.Variable]) -> None:
+        """Holds the values of further variables; those that are held already keep theirs."""
+        held = {id(variable) for variable, _ in self._held}
+        self._held += [(one, one.read_value()) for one in variables if id(one) not in held]
+
     def put_back(self) -> None:
         """Gives the variables the values that are held."""
         for variable, value in self._held:

@@ -107,6 +107,11 @@ def keras_variable(keras: ModuleType, variable: Any, name: str) -> Any:
     )
 
 
+def layers_of(layer: Any) -> list[Any]:
+    """A layer or model, and all layers in it, at whatever depth; each once."""
+    return list({id(one): one for one in layer._flatten_layers()}.values())  # noqa: SLF001
+
+
 def callbacks_of(arguments: dict[str, Any]) -> list[Any]:
     """The callbacks of the fit that calls `model.evaluate` with these arguments by name."""
     return list(getattr(arguments.get("callbacks"), "callbacks", ()))

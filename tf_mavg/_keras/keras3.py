@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_mavg._compat.distribute import replicas_must_merge
 from tf_mavg._compat.keras import call_before_saving, keras_variable, untracked
+from tf_mavg._keras.batch_norm import recompute_statistics
 from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import register_schedules
@@ -142,7 +143,45 @@ class AverageModelCheckpoint(AverageSaving, EvaluateAverages, keras.callbacks.Mo
     __module__ = _PUBLIC_PLACE
 
 
+def update_batch_norm(
+    model: Any, data: Any, *, batch_size: int = 32, steps: int | None = None
+) -> None:
+    """Recomputes the moving statistics of batch normalization for the weights of the moment.
+
+    Statistics that a model gathered in training belong to the weights of that time. Averages of
+    the weights need others:
+
+        with optimizer.swapped():
+            tf_mavg.keras.update_batch_norm(model, x)
+            model.evaluate(x, y)
+
+    As torch.optim.swa_utils.update_bn, it calls the model on each batch in training mode, so with
+    dropout, too, and gives each layer the mean of the batches' means and variances: each batch
+    counts as many times as it has rows, and a layer that is called several times a batch counts
+    them all. Nothing else of the model changes, neither momentum nor states of random numbers.
+
+    While averages are in the place of weights, the statistics are theirs: where the statistics are
+    averaged, their averages change; else the old ones come back with the weights. Layers with
+    `trainable=False`, and those that the model does not call in training mode, are left alone.
+
+    Args:
+      model: The model, built. It may have no such layer.
+      data: Arrays, a tf.data.Dataset, a keras.utils.PyDataset or an iterable of batches. A batch,
+        and a tuple of arrays, is `inputs`, `(inputs, targets)` or
+        `(inputs, targets, sample_weights)`, as for `fit`.
+      batch_size: The rows of a batch, where `data` are arrays.
+      steps: How many batches to take at most; needed where they do not end.
+
+    Raises:
+      TypeError: If `model` is no model of this Keras.
+      ValueError: If `data` has no batch, a layer is not built, or one renormalizes batches.
+      RuntimeError: In a function or a graph, or for a model of several replicas.
+
+    If it fails or is interrupted, nothing has changed.
+    """
+    kinds = (keras.layers.BatchNormalization,)
+    recompute_statistics(keras, kinds, model, data, batch_size, steps)
+
+
 call_before_saving(keras, check_can_save)
-
-
 register_schedules(keras)

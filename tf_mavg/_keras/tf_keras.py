@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from tf_mavg._compat.keras import call_before_saving
+from tf_mavg._keras.batch_norm import recompute_statistics
 from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import path_of, register_schedules
@@ -144,6 +145,20 @@ class EvaluateAverages(AverageEvaluation, tf_keras.callbacks.Callback):  # type:
 class AverageModelCheckpoint(AverageSaving, EvaluateAverages, tf_keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
     __doc__ = AverageSaving.__doc__
     __module__ = _PUBLIC_PLACE
+
+
+def update_batch_norm(
+    model: Any, data: Any, *, batch_size: int = 32, steps: int | None = None
+) -> None:
+    """`tf_mavg.keras.update_batch_norm` for models of tf_keras, Keras 2: the same behaviour.
+
+    What Keras 2 draws at random has no state in the model that could be put back.
+    """
+    kinds = (
+        tf_keras.layers.BatchNormalization,
+        tf_keras.layers.experimental.SyncBatchNormalization,
+    )
+    recompute_statistics(tf_keras, kinds, model, data, batch_size, steps)
 
 
 call_before_saving(tf_keras, check_can_save)
