@@ -1,5 +1,7 @@
 """What every face can do with averages: start, restart, overwrite, in functions and graphs."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -305,6 +307,21 @@ def test_extra_variables_are_averaged_too(as_function):
     assert optimizer.averages.average(statistics).numpy() == [1.5]
     with optimizer.averages.swapped():
         assert statistics.numpy() == [1.5]
+
+
+@pytest.mark.parametrize("in_graph", [False, True], ids=["eager", "graph of references"])
+def test_extra_variables_that_are_no_floating_point_numbers_stay_as_they_are(in_graph):
+    with tf.Graph().as_default() if in_graph else contextlib.nullcontext():
+        weight, count, name = (
+            tf1.Variable(value, use_resource=not in_graph)
+            for value in ([1.0], np.int64(3), "a name")
+        )
+        optimizer = tf_mavg.MovingAverageOptimizer(
+            tf1.train.GradientDescentOptimizer(1.0), 0.5, extra_variables=[count, name, weight]
+        )
+        optimizer.apply_gradients([(tf.constant([1.0]), weight)])
+        assert [optimizer.averages.average(one) for one in (count, name)] == [None, None]
+        assert optimizer.holder.count == 1
 
 
 def test_a_traced_step_of_the_optimizer_is_refused_before_it_trains():

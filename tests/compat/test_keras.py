@@ -55,6 +55,25 @@ def test_a_file_without_the_optimizer_is_nobodys_concern(face, tmp_path):
 
 
 @faces
+def test_call_after_compiling_comes_before_a_loaded_optimizer_is_built(face, tmp_path, monkeypatch):
+    owner = next(kind for kind in face.keras.Model.__mro__ if "compile" in vars(kind))
+    monkeypatch.setattr(owner, "compile", owner.compile)  # Put back what the call replaces.
+    seen = []
+    compat.call_after_compiling(
+        face.keras, lambda model: seen.append((model, model.optimizer.holder.count))
+    )
+    model = face.make(face.wrap("sgd"))
+    assert [one for one, _ in seen] == [model]
+    model.optimizer.build(model.trainable_variables)
+    model.save(str(tmp_path / "m.keras"))
+    loaded = face.keras.models.load_model(str(tmp_path / "m.keras"))
+    assert [one for one, _ in seen] == [model, loaded]
+    assert (seen[1][1], loaded.optimizer.holder.count) == (0, 4)
+    # A Keras compiles what it loads itself only where compile() is its own.
+    assert type(loaded).compile == face.keras.Model.compile
+
+
+@faces
 def test_layers_of_a_model_at_any_depth(face):
     layers = face.keras.layers
     deep = layers.Dense(4)

@@ -90,6 +90,38 @@ def test_fit_averages_every_replicas_weights(fitted):
     assert_all_same(trained, weights)
 
 
+@pytest.mark.parametrize("placement", ["replicated", "sharded"])
+@both
+def test_statistics_of_each_replica_are_averaged(k, m, placement, logical_cpus):
+    with strategies.STRATEGIES["mirrored"](logical_cpus).scope():
+        optimizer = m.MovingAverage(
+            k.optimizers.Adam(0.01),
+            0.9,
+            placement=placement,
+            extra_variables=lambda: model.non_trainable_variables,
+        )
+        model = model_of(k, optimizer)
+        optimizer.build(model.trainable_variables)
+    statistics = model.non_trainable_variables
+    assert len(statistics) == 2
+    expected = [[c.numpy() for c in components(v)] for v in statistics]
+
+    def follow(batch, logs=None):  # noqa: ARG001 - as Keras calls it.
+        for averages, variable in zip(expected, statistics, strict=True):
+            for i, component in enumerate(components(variable)):
+                averages[i] = updated(averages[i], component.numpy(), 0.9)
+
+    follower = k.callbacks.LambdaCallback(on_train_batch_end=follow)
+    model.fit(data(), steps_per_epoch=5, shuffle=False, verbose=0, callbacks=[follower])
+    own = [[c.numpy() for c in components(v)] for v in statistics]
+    if (k, placement) == (keras, "sharded"):  # Its statistics look as if all replicas had the same.
+        owners = [optimizer.holder.entry_of(v).owner.index for v in statistics]
+        expected = [[values[i]] * 2 for values, i in zip(expected, owners, strict=True)]
+    with optimizer.swapped():
+        assert_all_same(statistics, expected)
+    assert_all_same(statistics, own)
+
+
 @both
 def test_a_fit_goes_on_without_a_strategy(k, m, kind, fitted, tmp_path):
     model, optimizer, averages, weights = fitted

@@ -369,3 +369,35 @@ def test_mixed_precision(face, policy, compute):
         statistics(model)[:2], expected(model, in_batches(x))[:2], strict=True
     ):
         np.testing.assert_allclose(received, value, rtol=0.02, atol=0.02)
+
+
+@faces
+def test_averages_need_statistics_of_their_own(face):
+    """Evaluated with the weights' statistics they are worse than the weights: tensorflow#14713."""
+    layers = face.keras.layers
+    face.keras.utils.set_random_seed(4)
+    stack = [layers.Input((FEATURES,))]
+    for _ in range(4):
+        stack += [layers.Dense(32), layers.BatchNormalization(momentum=0.9), layers.ReLU()]
+    model = face.keras.Sequential([*stack, layers.Dense(3)])
+    optimizer = face.ours.MovingAverage(
+        face.keras.optimizers.SGD(2.0), 0.98, extra_variables=lambda: model.non_trainable_variables
+    )
+    loss = face.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    x, y = data(1024)
+    model.fit(x[:512], y[:512], batch_size=32, epochs=4, verbose=0)
+
+    def accuracy():
+        return model.evaluate(x[512:], y[512:], verbose=0)[1]
+
+    weights, own = accuracy(), values(model.non_trainable_variables)
+    with optimizer.swapped():
+        averaged = accuracy()
+        for variable, value in zip(model.non_trainable_variables, own, strict=True):
+            variable.assign(value)
+        of_weights = accuracy()
+        face.ours.update_batch_norm(model, x[:512])
+        recomputed = accuracy()
+    assert of_weights < weights - 0.05
+    assert min(averaged, recomputed) > max(of_weights + 0.05, weights - 0.02)

@@ -63,6 +63,24 @@ def _checked(
     return check_and_write
 
 
+def call_after_compiling(keras: ModuleType, tell: Callable[[Any], None]) -> None:
+    """Has a function called with each model that was compiled; once and for all.
+
+    A Keras that loads a model makes the optimizer of a configuration, compiles the model with it
+    and builds it, and does not tell it of which model it is.
+    """
+    owner = next(kind for kind in keras.Model.__mro__ if "compile" in vars(kind))
+    compile_alone = owner.compile
+
+    @functools.wraps(compile_alone)
+    def compile_and_tell(model: Any, *args: Any, **kwargs: Any) -> Any:
+        result = compile_alone(model, *args, **kwargs)
+        tell(model)
+        return result
+
+    owner.compile = compile_and_tell
+
+
 def untracked(keras: ModuleType, method: Callable[..., Any]) -> Callable[..., Any]:
     """Marks a method of a Keras 3 object that sets attributes without Keras's tracking of them.
 

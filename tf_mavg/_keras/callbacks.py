@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tf_mavg._compat.keras import callbacks_of, compiled_with
 from tf_mavg._keras.best import BestAverages
+from tf_mavg._keras.finding import averaging_optimizers_of
 from tf_mavg._keras.optimizer import AveragingOptimizer
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def check_can_save(model: Any, without_names: bool) -> None:  # noqa: FBT001 - K
     optimizer = averaging_optimizer_of(model)
     if optimizer is not None:
         optimizer.check_can_save(without_names=without_names)
+
+
+def tell_optimizers(model: Any) -> None:
+    """Tells the MovingAverages of a model that was compiled of which model they are."""
+    for optimizer in averaging_optimizers_of(model):
+        optimizer.look_for_extra_variables(model)
 
 
 class AverageEvaluation:

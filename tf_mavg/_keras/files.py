@@ -33,6 +33,7 @@ class SavedAverages:
 
     Attributes:
       built: The paths of all weights that the optimizer was built with, in order.
+      trained: How many of them are trained: the first ones.
       values: For each average of a weight, those averages by the weight's position in `built`.
       in_place: The index of the averages that are the weights of the file, whose `values` are the
         weights; None if all stand in their own places.
@@ -40,6 +41,7 @@ class SavedAverages:
     """
 
     built: list[str]
+    trained: int
     values: list[dict[int, Any]]
     in_place: int | None
     steps: int | None
@@ -63,6 +65,7 @@ def write_averages(store: Any, saved: SavedAverages) -> None:
             store[_key(index, i)] = value
     description = {
         "built": saved.built,
+        "trained": saved.trained,
         "averages": [*saved.values[0]],
         "of_each": len(saved.values),
         "in_place": saved.in_place,
@@ -81,7 +84,11 @@ def read_averages(store: Any) -> SavedAverages | None:
         for index in range(description["of_each"])
     ]
     return SavedAverages(
-        description["built"], values, description["in_place"], description["steps"]
+        description["built"],
+        description["trained"],
+        values,
+        description["in_place"],
+        description["steps"],
     )
 
 

@@ -8,9 +8,19 @@ import keras
 import tensorflow as tf
 
 from tf_mavg._compat.distribute import replicas_must_merge
-from tf_mavg._compat.keras import call_before_saving, keras_variable, untracked
+from tf_mavg._compat.keras import (
+    call_after_compiling,
+    call_before_saving,
+    keras_variable,
+    untracked,
+)
 from tf_mavg._keras.batch_norm import recompute_statistics
-from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
+from tf_mavg._keras.callbacks import (
+    AverageEvaluation,
+    AverageSaving,
+    check_can_save,
+    tell_optimizers,
+)
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import register_schedules
 
@@ -184,4 +194,5 @@ def update_batch_norm(
 
 
 call_before_saving(keras, check_can_save)
+call_after_compiling(keras, tell_optimizers)
 register_schedules(keras)

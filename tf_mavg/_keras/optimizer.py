@@ -14,6 +14,7 @@ from tf_mavg._averages.pace import Pace, several
 from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.keras import WithoutWeights
 from tf_mavg._compat.tensorflow import make_variable
+from tf_mavg._keras.extra import ExtraVariables
 from tf_mavg._keras.state import AveragingState
 from tf_mavg._keras.support import check_choice, decay_of, is_averaged, path_of
 from tf_mavg._ops.variables import tensorflow_variable
@@ -55,6 +56,7 @@ class AveragingOptimizer(AveragingState):
         start: int = 0,
         every: int = 1,
         overwrite_every: int | None = None,
+        extra_variables: Iterable[Any] | Callable[[], Iterable[Any]] = (),
     ) -> None:
         """Wraps `optimizer`.
 
@@ -70,7 +72,8 @@ class AveragingOptimizer(AveragingState):
             averages of the weights' own dtype, which in half precision stall when steps get small.
             By default as "float32".
           exclude: Which weights have no average: regular expressions to find in their path, or a
-            function of the weight that tells. Others without: those that are not trained.
+            function of the weight that tells. Others without: those that are not trained, unless
+            they are among `extra_variables`.
           name: Name of the optimizer.
           placement: With "sharded", the replicas of a MirroredStrategy or
             MultiWorkerMirroredStrategy share the averages: each has and updates those of its share
@@ -87,10 +90,16 @@ class AveragingOptimizer(AveragingState):
           overwrite_every: At each so many steps the weights take the values of their first
             averages, and train on from these, as with Keras's `ema_overwrite_frequency`. By default
             they never do. Averages must be of the weights' dtypes.
+          extra_variables: Variables to average beside the trained ones, such as the statistics of
+            batch normalization; or a function that returns them, which is called when the optimizer
+            is built: `lambda: model.non_trainable_variables`. Those that are not floating-point,
+            such as counts and the states of random numbers, have no average: a swap and a file
+            leave them as they are. A configuration has the paths of the others, and finds them in
+            the model that is compiled with the optimizer.
 
         Raises:
-          TypeError: If `optimizer` is no optimizer of the same Keras, or a number of steps is no
-            whole number.
+          TypeError: If `optimizer` is no optimizer of the same Keras, a number of steps is no whole
+            number, or `extra_variables` is none of the above.
           ValueError: If another argument is none of the values above, two do not go together, or
             Keras knows no optimizer of that name.
         """
@@ -100,6 +109,7 @@ class AveragingOptimizer(AveragingState):
         check_choice("num_updates", num_updates, (None, WARM_UP))
         check_average_dtype(average_dtype)
         check_placement(placement)
+        extra = ExtraVariables(extra_variables)
         wrapped = self._optimizer_of(optimizer)
         super().__init__(name=name, **self._base_arguments)  # type: ignore[call-arg]
         # What the base class sets is the wrapped optimizer's to say: its clipnorm, its use_ema.
@@ -131,6 +141,7 @@ class AveragingOptimizer(AveragingState):
         self.overwrite_weights = overwrite_weights
         self.start_missing_averages = start_missing_averages
         self._weights, self._averaged, self._counts, self._is_built = (), (), (), False
+        self._trained, self._extra = 0, extra
         self._is_traced = False  # Whether a function updates the averages.
         self._tracked = WithoutWeights(wrapped)
         self.inner_optimizer = wrapped
@@ -168,6 +179,9 @@ class AveragingOptimizer(AveragingState):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Sets an attribute of this optimizer, or else of the wrapped one, where it has effect."""
+        if name == "extra_variables":  # Past the base class, which would take them for its own.
+            object.__setattr__(self, name, value)
+            return
         if not (name.startswith("_") or name in self.__dict__ or hasattr(type(self), name)):
             for optimizer in self._wrapped_ones():
                 if hasattr(optimizer, name):
@@ -239,6 +253,30 @@ class AveragingOptimizer(AveragingState):
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def extra_variables(self) -> Any:
+        """The variables to average beside the trained ones, or the function that returns them.
+
+        Raises:
+          RuntimeError: If they are set after the optimizer was built.
+          TypeError: If what is set is neither.
+        """
+        return self._extra.given
+
+    @extra_variables.setter
+    def extra_variables(self, variables: Iterable[Any] | Callable[[], Iterable[Any]]) -> None:
+        if self._is_built:
+            message = (
+                "`extra_variables` must be set before the optimizer is built: before the model "
+                f"trains, or its averages are loaded. Received: {variables!r} after that."
+            )
+            raise RuntimeError(message)
+        self._extra = ExtraVariables(variables)
+
+    def look_for_extra_variables(self, model: Any) -> None:
+        """Has the paths of a configuration be those of a model's variables: `compile` calls it."""
+        self._extra.look_in(model)
 
     def average(self, weight: Any, index: int = 0) -> Any:
         """The average of a weight; None if it has none.
@@ -346,14 +384,17 @@ class AveragingOptimizer(AveragingState):
 
     def _build(self, weights: Sequence[Any]) -> None:
         """Builds the wrapped optimizer, and averages that start when they are first used."""
+        extra = self._extra.variables()
         with tf.init_scope():  # It may be called while a training step is traced.
             have_values = all(bool(tensorflow_variable(w).is_initialized()) for w in weights)
             if have_values:
                 self.inner_optimizer.build(weights)
         if not have_values:  # The function that is being traced makes the weights.
             self.inner_optimizer.build(weights)
-        self._weights = tuple(weights)
-        self._averaged = tuple(w for w in weights if is_averaged(w, self.exclude))
+        trained = {id(weight) for weight in weights}
+        added = [v for v in extra if id(v) not in trained and is_averaged(v, self.exclude)]
+        self._weights, self._trained = (*weights, *added), len(weights)
+        self._averaged = tuple(w for w in self._weights if is_averaged(w, self.exclude))
         self._is_built = True
         created = self.holder.create(self._averaged, [path_of(w) for w in self._averaged])
         entries = [entry for of_weight in created for entry in of_weight]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tf_mavg._averages.entry import Entry
     from tf_mavg._averages.pace import OneOrMore
     from tf_mavg._compat.keras import WithoutWeights
+    from tf_mavg._keras.extra import ExtraVariables
 
 
 class AveragingState:
@@ -57,8 +58,11 @@ class AveragingState:
     _tracked: WithoutWeights
     # Those decays that are numbers, by the index of the average, for functions.
     _decay_variables: dict[int, tf.Variable]
-    # The weights that it was built with, and those of them that have averages.
+    # The weights that it was built with, the first so many of which are trained, and those of them
+    # that have averages.
     _weights: Sequence[Any]
+    _trained: int
+    _extra: ExtraVariables
     _averaged: Sequence[Any]
     # The count of the averages' steps, if there is one.
     _counts: Sequence[Any]
@@ -127,7 +131,8 @@ class AveragingState:
         if self._averaged:
             steps = self.holder.steps.first
             count = None if steps is None else int(steps.numpy())
-            write_averages(store, SavedAverages(self._paths(), values, in_place, count))
+            saved = SavedAverages(self._paths(), self._trained, values, in_place, count)
+            write_averages(store, saved)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` saved, or the wrapped optimizer's state alone.
@@ -178,16 +183,23 @@ class AveragingState:
           RuntimeError: While averages and weights are swapped.
         """
         self.holder.state.check_can_save()
-        config = self.get_config() | {"exclude": copy.copy(self.exclude)}
+        extra: Any = self._extra.given
+        if self._is_built:  # A function would return the variables of which this has averages.
+            extra = copy.deepcopy(list(self._weights[self._trained :]), memo)
+        config = self._settings() | {"exclude": copy.copy(self.exclude), "extra_variables": extra}
         copied = memo[id(self)] = type(self).from_config(config)
         if self._is_built:
-            copied.build(copy.deepcopy(list(self._weights), memo))
+            copied.build(copy.deepcopy(list(self._weights[: self._trained]), memo))
             for variable, source in zip(copied.variables, self.variables, strict=True):
                 variable.assign(source)
         return copied
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this optimizer again."""
+        """The arguments that make this optimizer again; of `extra_variables` the paths."""
+        extra = self._paths()[self._trained :] if self._is_built else self._extra.paths()
+        return self._settings() | {"extra_variables": extra}
+
+    def _settings(self) -> dict[str, Any]:
         serialize = self._keras.saving.serialize_keras_object
         exclude: Any = self.exclude
         if callable(exclude):
@@ -311,7 +323,10 @@ class AveragingState:
                 "weight, make the optimizer with start_missing_averages=True."
             )
             raise ValueError(message)
-        return values, found == {i: i for i in range(len(saved.built))}
+        of_trained = {
+            now: then for now, then in found.items() if now < self._trained or then < saved.trained
+        }
+        return values, of_trained == {i: i for i in range(saved.trained)}
 
     def _load_wrapped(self, own: dict[str, Any]) -> None:
         """Loads the wrapped optimizer's state whole, or not at all."""

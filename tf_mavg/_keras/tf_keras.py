@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 import tf_keras
 
-from tf_mavg._compat.keras import call_before_saving
+from tf_mavg._compat.keras import call_after_compiling, call_before_saving
 from tf_mavg._keras.batch_norm import recompute_statistics
-from tf_mavg._keras.callbacks import AverageEvaluation, AverageSaving, check_can_save
+from tf_mavg._keras.callbacks import (
+    AverageEvaluation,
+    AverageSaving,
+    check_can_save,
+    tell_optimizers,
+)
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import path_of, register_schedules
 
@@ -162,4 +167,5 @@ def update_batch_norm(
 
 
 call_before_saving(tf_keras, check_can_save)
+call_after_compiling(tf_keras, tell_optimizers)
 register_schedules(tf_keras)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg._compat.tensorflow import create_slots, unconverted
-from tf_mavg._ops.variables import distinct
+from tf_mavg._ops.variables import FLOATING_DTYPES, base_dtype, distinct, shards
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
 from tf_mavg._tensorflow.saver import SwappingSaver, Unmarked
 from tf_mavg._tensorflow.swapped_names import swapped_var_list
@@ -64,7 +64,9 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             the same time in a graph of TensorFlow 1: an average may then see its variable before
             or after the step.
           extra_variables: Variables to average beside the trained ones, such as the statistics of
-            batch normalization; or a function that returns them, which each step calls.
+            batch normalization; or a function that returns them, which each step calls. Those that
+            are not floating-point, such as counts, have no average: a swap and a file leave them
+            as they are.
           average_dtype: See `ExponentialMovingAverage`.
           start: How many steps have no average yet. See `ExponentialMovingAverage`.
           every: Averages move at each so many steps. See `ExponentialMovingAverage`.
@@ -132,9 +134,10 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         """
         grads_and_vars = _checked_pairs(grads_and_vars)
         trained = [variable for gradient, variable in grads_and_vars if gradient is not None]
-        extra = self._extra_variables
+        extra: Any = self._extra_variables
         # A variable that occurs twice, for tied weights, is averaged once.
-        averaged = distinct([*trained, *(extra() if callable(extra) else extra)])
+        extra = shards(extra() if callable(extra) else extra)
+        averaged = distinct([*trained, *(v for v in extra if base_dtype(v) in FLOATING_DTYPES)])
         self.holder.state.check_not_swapped("Variables cannot be trained")
         # Before the step, so that averages start at the initial values in eager mode too.
         self.holder.create(averaged)
