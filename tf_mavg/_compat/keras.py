@@ -141,27 +141,39 @@ def compiled_with(model: Any, optimizer: Any, other: Any) -> Iterator[None]:
 
     Args:
       model: The model.
-      optimizer: The optimizer that trains it, alone or in a LossScaleOptimizer.
+      optimizer: An optimizer that trains it, alone or in a LossScaleOptimizer; an attribute, or in
+        a list or a dictionary that is one.
       other: The optimizer to be seen in its place.
     """
-    # The names are those of both Keras's attributes.
-    places = [
-        (model.__dict__, "optimizer"),
-        (model._compile_config.config, "optimizer"),  # noqa: SLF001
-        *((model.optimizer.__dict__, key) for key in ("inner_optimizer", "_optimizer")),
-        (model.optimizer.__dict__, "_trackable"),
-    ]
+    members = list(vars(model).values())
+    wrappers = [one for one in members if getattr(one, "inner_optimizer", None) is optimizer]
+    config = getattr(model, "_compile_config", None)
+    owners = [vars(model), *map(vars, wrappers), {} if config is None else config.config]
     with contextlib.ExitStack() as stack:
         # What tf_keras saves as a checkpoint of TensorFlow.
-        if model._lookup_dependency("optimizer") is optimizer:  # noqa: SLF001
-            track = functools.partial(model._track_trackable, name="optimizer", overwrite=True)  # noqa: SLF001
-            stack.callback(track, optimizer)
-            track(other)
-        for owner, key in places:
-            if owner.get(key) is optimizer:
-                stack.callback(owner.__setitem__, key, optimizer)
-                owner[key] = other
+        for name in [key for key, value in vars(model).items() if value is optimizer]:
+            if model._lookup_dependency(name) is optimizer:  # noqa: SLF001
+                track = functools.partial(model._track_trackable, name=name, overwrite=True)  # noqa: SLF001
+                stack.callback(track, optimizer)
+                track(other)
+        for owner in owners:
+            for key, value in list(owner.items()):
+                seen = _exchanged(value, optimizer, other)
+                if seen is not value:
+                    stack.callback(owner.__setitem__, key, value)
+                    owner[key] = seen
         yield
+
+
+def _exchanged(value: Any, optimizer: Any, other: Any) -> Any:
+    """A value, or one that has another optimizer in its place or among its members."""
+    if value is optimizer:
+        return other
+    if isinstance(value, list | tuple) and any(one is optimizer for one in value):
+        return [other if one is optimizer else one for one in value]
+    if isinstance(value, dict) and any(one is optimizer for one in value.values()):
+        return {key: other if one is optimizer else one for key, one in value.items()}
+    return value
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import tensorflow as tf
 
 # An epoch, and the values of its averages.
@@ -18,14 +20,14 @@ _Kept = tuple[int, list[tuple["tf.Variable", "tf.Tensor"]]]
 class BestAverages:
     """Averages of the last epoch and of the best one, held without a copy while nobody writes."""
 
-    def __init__(self, optimizer: Any) -> None:
-        """Keeps averages of a MovingAverage.
+    def __init__(self, optimizers: Sequence[Any]) -> None:
+        """Keeps averages of MovingAverages.
 
         Args:
-          optimizer: The MovingAverage.
+          optimizers: The MovingAverages.
         """
         self.stoppers: list[Any] = []  # The EarlyStopping callbacks that restore weights.
-        self._optimizer = optimizer
+        self._optimizers = optimizers
         self._last: _Kept | None = None
         self._best: _Kept | None = None
 
@@ -33,7 +35,7 @@ class BestAverages:
         """Keeps the averages of an epoch that ends."""
         self.settle()
         if self.stoppers:
-            entries = self._optimizer.holder.entries()
+            entries = [entry for one in self._optimizers for entry in one.holder.entries()]
             self._last = (
                 epoch,
                 [

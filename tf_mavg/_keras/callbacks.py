@@ -6,30 +6,21 @@ swap is therefore made around the model's own `evaluate`, for those calls that f
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tf_mavg._averages.together import check_apart
 from tf_mavg._compat.keras import callbacks_of, compiled_with
 from tf_mavg._keras.best import BestAverages
 from tf_mavg._keras.finding import averaging_optimizers_of
-from tf_mavg._keras.optimizer import AveragingOptimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def averaging_optimizer_of(model: Any) -> AveragingOptimizer | None:
-    """The MovingAverage that trains a model, alone or in a LossScaleOptimizer; or None."""
-    optimizer = getattr(model, "optimizer", None)
-    for one in (optimizer, getattr(optimizer, "inner_optimizer", None)):
-        if isinstance(one, AveragingOptimizer):
-            return one
-    return None
+    from collections.abc import Callable, Iterator, Sequence
 
 
 def check_can_save(model: Any, without_names: bool) -> None:  # noqa: FBT001 - Keras calls it.
     """Raises RuntimeError if a file of a model would hold values in the wrong places."""
-    optimizer = averaging_optimizer_of(model)
-    if optimizer is not None:
+    for optimizer in averaging_optimizers_of(model):
         optimizer.check_can_save(without_names=without_names)
 
 
@@ -39,6 +30,22 @@ def tell_optimizers(model: Any) -> None:
         optimizer.look_for_extra_variables(model)
 
 
+@contextlib.contextmanager
+def all_swapped(optimizers: Sequence[Any], index: int = 0) -> Iterator[None]:
+    """A context in which the weights of several MovingAverages hold averages: all or none.
+
+    They swap in their order and back in the reverse one, each of them even if another one fails.
+
+    Raises:
+      ValueError: If two of them average one weight, or one has no averages of that index.
+    """
+    check_apart(optimizer.holder for optimizer in optimizers)
+    with contextlib.ExitStack() as stack:
+        for optimizer in optimizers:
+            stack.enter_context(optimizer.swapped(index=index))
+        yield
+
+
 class AverageEvaluation:
     """Evaluates averages inside fit: its `val_` metrics are those of the averages.
 
@@ -46,6 +53,10 @@ class AverageEvaluation:
     when it fails. The weights at the end of fit are the trained ones. Where an EarlyStopping
     restores the weights of the best epoch, the averages are that epoch's too. For an evaluation
     outside fit, use `with optimizer.swapped():`.
+
+    The argument `optimizer` is the MovingAverage whose averages count, or several. By default it is
+    each that the model was compiled with or has as an attribute, also in a list or a dictionary: a
+    GAN's two. All of them swap, or none.
     """
 
     # The Keras, and its MovingAverage.
@@ -53,15 +64,33 @@ class AverageEvaluation:
     _optimizer_class: ClassVar[type]
     model: Any
 
+    def __init__(self, *args: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        """Takes an `optimizer`, or several; other arguments are those of the Keras's own callback.
+
+        Raises:
+          TypeError: If `optimizer` is not a MovingAverage of this Keras, nor several.
+        """
+        super().__init__(*args, **kwargs)
+        several = isinstance(optimizer, list | tuple)
+        self._given = list(optimizer) if several else [optimizer]
+        if optimizer is None:
+            self._given = []
+        elif not self._given or not self._are_ours(self._given):
+            message = (
+                f"`optimizer` must be a MovingAverage of {self._keras.__name__}, or a list of such."
+                f" Received: {optimizer!r}."
+            )
+            raise TypeError(message)
+
     def on_train_begin(self, logs: Any = None) -> None:
         """Puts the swap around the evaluations of this fit."""
         super().on_train_begin(logs)  # type: ignore[misc]
-        average = self._optimizer()
-        self._best = BestAverages(average)
+        optimizers = self._optimizers()
+        self._best = BestAverages(optimizers)
         model = self.model
         model.__dict__.pop("evaluate", None)  # Another callback's, or of an interrupted fit.
         # Past the model's __setattr__, which would track it.
-        model.__dict__["evaluate"] = self._evaluate_by(model.evaluate, average)
+        model.__dict__["evaluate"] = self._evaluate_by(model.evaluate, optimizers)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the model as it was."""
@@ -82,35 +111,40 @@ class AverageEvaluation:
     def on_test_begin(self, logs: Any = None) -> None:
         """Refuses an evaluation whose end no callback is told of when it fails."""
         super().on_test_begin(logs)  # type: ignore[misc]
-        if not self._optimizer().is_swapped:
+        if not _are_swapped(self._optimizers()):
             message = (
                 f"{type(self).__name__} serves the validation of fit; around model.evaluate "
                 "use `with optimizer.swapped():`."
             )
             raise RuntimeError(message)
 
-    def _optimizer(self) -> Any:
-        optimizer = averaging_optimizer_of(self.model)
-        if not isinstance(optimizer, self._optimizer_class):
+    def _optimizers(self) -> list[Any]:
+        optimizers = self._given or averaging_optimizers_of(self.model)
+        if not optimizers or not self._are_ours(optimizers):
             message = (
                 f"The model must be compiled with a MovingAverage of {self._keras.__name__}. "
                 f"Received: {getattr(self.model, 'optimizer', None)!r}."
             )
-            raise ValueError(message)  # noqa: TRY004 - the model is at fault, not its type.
-        return optimizer
+            raise ValueError(message)
+        return optimizers
 
-    def _evaluate_by(self, evaluate: Callable[..., Any], average: Any) -> Callable[..., Any]:
+    def _are_ours(self, optimizers: Sequence[Any]) -> bool:
+        return all(isinstance(one, self._optimizer_class) for one in optimizers)
+
+    def _evaluate_by(
+        self, evaluate: Callable[..., Any], optimizers: Sequence[Any]
+    ) -> Callable[..., Any]:
         """The model's `evaluate`, of averages where the fit of this callback calls it."""
 
         def evaluate_averages(*args: Any, **kwargs: Any) -> Any:
             members = callbacks_of(kwargs)
-            if self not in members or average.is_swapped:
+            if self not in members or _are_swapped(optimizers):
                 return evaluate(*args, **kwargs)
             stopping = self._keras.callbacks.EarlyStopping
             self._best.stoppers = [
                 one for one in members if isinstance(one, stopping) and one.restore_best_weights
             ]
-            with average.swapped():
+            with all_swapped(optimizers):
                 return evaluate(*args, **kwargs)
 
         return evaluate_averages
@@ -121,12 +155,20 @@ class AverageSaving:
 
     Like EvaluateAverages it makes the `val_` metrics those of the averages, so that
     `save_best_only` keeps the best averages. The file holds the model as if compiled with the
-    wrapped optimizer and loads without tf_mavg. Training goes on from the trained weights.
+    wrapped optimizer and loads without tf_mavg. Training goes on from the trained weights. Its
+    argument `optimizer` is that of EvaluateAverages.
     """
 
     model: Any
 
     def _save_model(self, *args: Any, **kwargs: Any) -> None:
-        average = self._optimizer()  # type: ignore[attr-defined]
-        with compiled_with(self.model, average, average.inner_optimizer), average.swapped():
+        optimizers = self._optimizers()  # type: ignore[attr-defined]
+        with contextlib.ExitStack() as stack:
+            for one in optimizers:
+                stack.enter_context(compiled_with(self.model, one, one.inner_optimizer))
+            stack.enter_context(all_swapped(optimizers))
             super()._save_model(*args, **kwargs)  # type: ignore[misc]
+
+
+def _are_swapped(optimizers: Sequence[Any]) -> bool:
+    return all(optimizer.is_swapped for optimizer in optimizers)

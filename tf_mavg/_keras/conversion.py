@@ -9,7 +9,8 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from tf_mavg._compat.keras import compiled_with
-from tf_mavg._keras.callbacks import averaging_optimizer_of
+from tf_mavg._keras.callbacks import all_swapped
+from tf_mavg._keras.finding import averaging_optimizers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,12 +38,12 @@ def convert_keras_file(
     importlib.import_module(f"tf_mavg.{name}")  # So that its Keras knows MovingAverage.
     model = keras.models.load_model(path, custom_objects=custom_objects)
     with contextlib.ExitStack() as stack:
-        average = averaging_optimizer_of(model)
-        if average is not None:
+        optimizers = averaging_optimizers_of(model)
+        if optimizers:
             if averages is not None:
-                stack.enter_context(average.swapped(index=averages))
-            inner = average.inner_optimizer
-            stack.enter_context(compiled_with(model, average, inner))
+                stack.enter_context(all_swapped(optimizers, averages))
+            for one in optimizers:
+                stack.enter_context(compiled_with(model, one, one.inner_optimizer))
         else:
             optimizer: Any = getattr(model, "optimizer", None)
             optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # Of a LossScaleOptimizer.

@@ -15,6 +15,7 @@ from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.keras import WithoutWeights
 from tf_mavg._compat.tensorflow import make_variable
 from tf_mavg._keras.extra import ExtraVariables
+from tf_mavg._keras.finding import averaging_optimizers_of
 from tf_mavg._keras.state import AveragingState
 from tf_mavg._keras.support import check_choice, decay_of, is_averaged, path_of
 from tf_mavg._ops.variables import tensorflow_variable
@@ -318,11 +319,7 @@ class AveragingOptimizer(AveragingState):
             are no averages of that index.
           RuntimeError: If no weights are known yet; on entry, if already swapped.
         """
-        optimizer = getattr(model, "optimizer", None)
-        if model is not None and self not in (
-            optimizer,
-            getattr(optimizer, "inner_optimizer", None),
-        ):
+        if model is not None and not any(one is self for one in averaging_optimizers_of(model)):
             message = f"`model` must be trained by this optimizer. Received: {model.name!r}."
             raise ValueError(message)
         return self._checked().swapped(index=index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from tf_mavg._compat.keras import without_optimizer
-from tf_mavg._keras.callbacks import averaging_optimizer_of
+from tf_mavg._keras.finding import averaging_optimizers_of
 from tf_mavg._posthoc.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ class SnapshotSaving:
     def on_train_begin(self, logs: Any = None) -> None:
         """Looks at what is averaged."""
         super().on_train_begin(logs)  # type: ignore[misc]
-        optimizer = averaging_optimizer_of(self.model)
-        if optimizer is None:
+        optimizers = averaging_optimizers_of(self.model)
+        if len(optimizers) != 1:
             message = (
-                "The model must be compiled with a MovingAverage. "
+                "The model must be compiled with a MovingAverage, and have no other one. "
                 f"Received: {getattr(self.model, 'optimizer', None)!r}."
             )
             raise ValueError(message)
-        self._snapshots = Snapshots(self._directory, optimizer, self._write, ".weights.h5")
+        self._snapshots = Snapshots(self._directory, optimizers[0], self._write, ".weights.h5")
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes snapshots after so many batches."""
