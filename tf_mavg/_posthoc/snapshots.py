@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tf_mavg._averages.averages import Averages
-    from tf_mavg._tensorflow.checkpoint import HasAverages
+    from tf_mavg._tensorflow.holding import HasAverages
 
 
 class Snapshots:

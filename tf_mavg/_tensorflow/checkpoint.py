@@ -6,10 +6,12 @@ manager's thereby gives the state "swapped", which refuses training until somebo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._averages.together import check_apart
 from tf_mavg._compat.distribute import is_sharded, name_of
 from tf_mavg._compat.tensorflow import (
     checkpoint_objects,
@@ -18,18 +20,13 @@ from tf_mavg._compat.tensorflow import (
     was_restored,
 )
 from tf_mavg._ops.variables import tensorflow_variable
+from tf_mavg._tensorflow.holding import HasAverages, holders_of
 from tf_mavg._tensorflow.rollback import unchanged_by_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tf_mavg._averages.averages import Averages
-
-
-class HasAverages(Protocol):
-    """An ExponentialMovingAverage, a MovingAverageOptimizer, or a MovingAverage of Keras."""
-
-    @property
-    def holder(self) -> Averages:
-        """What has the averages."""
 
 
 class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[misc]
@@ -54,7 +51,7 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
     def __init__(
         self,
         checkpoint: tf.train.Checkpoint,
-        averages: HasAverages,
+        averages: HasAverages | Sequence[HasAverages],
         directory: str,
         max_to_keep: int | None = 5,
         *args: Any,
@@ -66,7 +63,8 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         Args:
           checkpoint: What to save. It must track the variables and their averages.
           averages: The `ExponentialMovingAverage`, the `MovingAverageOptimizer`, or the
-            `MovingAverage` of a Keras.
+            `MovingAverage` of a Keras; or a list of several, such as a GAN's two. All of them are
+            in the place of their variables in a checkpoint, and all are restored, or none.
           directory: Path of the folder to write in.
           max_to_keep: How many checkpoints to keep; None for all.
           *args: Further arguments of `tf.train.CheckpointManager`, in its order.
@@ -77,7 +75,9 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
 
         Raises:
           RuntimeError: In a graph of TensorFlow 1.
-          ValueError: If `checkpoint` does not track the averages, or a variable that has one.
+          TypeError: If `averages` is none of these.
+          ValueError: If `checkpoint` does not track the averages, or a variable that has one, or
+            two of several average one variable.
         """
         if not tf.executing_eagerly():
             message = (
@@ -85,8 +85,9 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
                 "MovingAverageOptimizer.swapping_saver()."
             )
             raise RuntimeError(message)
+        holders = holders_of("averages", averages)
         super().__init__(checkpoint, directory, max_to_keep, *args, **kwargs)
-        self._holder = averages.holder
+        self._holders = holders
         self._start_missing_averages = start_missing_averages
         self._check_tracks()
 
@@ -96,17 +97,21 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         Raises:
           RuntimeError: If averages and variables are swapped, also by a restore that was not this
             class's, or there are no averages yet.
-          ValueError: If the checkpoint does not track the averages, or a variable that has one.
+          ValueError: If the checkpoint does not track the averages, or a variable that has one, or
+            two of several average one variable.
         """
-        if self._holder.state.is_restored:
+        if any(holder.state.is_restored for holder in self._holders):
             message = (
                 "Averages and variables are in each other's places, because a checkpoint of this "
                 "manager was restored without it; restore it with the manager."
             )
             raise RuntimeError(message)
         self._check_tracks()
-        both = [v for e in self._holder.entries() for v in (e.variable, e.average)]
-        with self._holder.swapped_for_saving():
+        entries = [entry for holder in self._holders for entry in holder.entries()]
+        both = [variable for e in entries for variable in (e.variable, e.average)]
+        with contextlib.ExitStack() as stack:
+            for holder in self._holders:
+                stack.enter_context(holder.swapped_for_saving())
             path = super().save(*args, **kwargs)
             if not is_copied_for_saving(self.checkpoint, both):
                 self.sync()  # It reads them now, where the averages are in place.
@@ -132,18 +137,21 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         path = path or self.latest_checkpoint
         if path is None:
             return None
-        state = self._holder.state
-        if not state.is_restored:  # Then this restore ends that state.
-            state.check_can_save()
+        for holder in self._holders:
+            if not holder.state.is_restored:  # Then this restore ends that state.
+                holder.state.check_can_save()
         self._check_tracks()
-        with unchanged_by_failure(self.checkpoint, self._holder) as since:
+        with unchanged_by_failure(self.checkpoint, self._holders) as since:
             status = self.checkpoint.restore(path)
-            self._check_marked(path, since)
-            self._start_missing(path, since)
+            for holder in self._holders:
+                self._check_marked(holder, path, since)
+                self._start_missing(holder, path, since)
+            check_apart(self._holders)  # It may have made averages.
             if not self._start_missing_averages:
                 status.assert_existing_objects_matched()
-            if state.is_swapped:
-                self._holder.swap()
+            for holder in self._holders:
+                if holder.state.is_swapped:
+                    holder.swap()
         note_checkpoint_step(self)
         return path
 
@@ -156,17 +164,17 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
 
     def _check_tracks(self) -> None:
         """Raises ValueError unless the checkpoint reaches the averages and their variables."""
-        state = self._holder.state
+        check_apart(self._holders)
         tracked: set[int] = set()
         for one in checkpoint_objects(self.checkpoint):
             tracked.add(id(tensorflow_variable(one)))
             if is_sharded(one):  # tf_keras hands its optimizers each shard as a variable.
                 tracked.update(map(id, one.variables))
         way_out = "pass both to tf.train.Checkpoint, as in Checkpoint(model=model, averages=ema)."
-        if id(state) not in tracked:
+        if any(id(holder.state) not in tracked for holder in self._holders):
             message = f"The checkpoint must track the averages. Received: one without; {way_out}"
             raise ValueError(message)
-        for entry in self._holder.entries():
+        for entry in (entry for holder in self._holders for entry in holder.entries()):
             if id(entry.variable) not in tracked:
                 message = (
                     "The checkpoint must track every variable that has an average. Received: one "
@@ -174,9 +182,9 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
                 )
                 raise ValueError(message)
 
-    def _check_marked(self, path: str, since: int) -> None:
+    def _check_marked(self, holder: Averages, path: str, since: int) -> None:
         """Raises ValueError unless a restore has found the averages in the place of variables."""
-        state = self._holder.state
+        state = holder.state
         if was_restored(state.averages_in_place, since) and state.is_swapped:
             return
         if not self._start_missing_averages:
@@ -189,16 +197,14 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
             raise ValueError(message)
         state.put_back(None)  # A plain checkpoint.
 
-    def _start_missing(self, path: str, since: int) -> None:
+    def _start_missing(self, holder: Averages, path: str, since: int) -> None:
         """Starts the averages that the checkpoint lacks, or raises AssertionError."""
-        missing = [
-            entry for entry in self._holder.entries() if not self._holder.was_restored(entry, since)
-        ]
+        missing = [entry for entry in holder.entries() if not holder.was_restored(entry, since)]
         if missing and not self._start_missing_averages:
             message = (
-                f"The checkpoint {path!r} lacks {len(missing)} of {len(self._holder.entries())} "
+                f"The checkpoint {path!r} lacks {len(missing)} of {len(holder.entries())} "
                 f"averages, the first of {name_of(missing[0].variable)!r}; to start each of them "
                 "from its variable, make the manager with start_missing_averages=True."
             )
             raise AssertionError(message)
-        self._holder.start(missing)
+        holder.start(missing)

@@ -9,13 +9,15 @@ import tensorflow as tf
 from tf_mavg._compat.tensorflow import create_slots, unconverted
 from tf_mavg._ops.variables import FLOATING_DTYPES, base_dtype, distinct, shards
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
+from tf_mavg._tensorflow.holding import holders_of
 from tf_mavg._tensorflow.saver import SwappingSaver, Unmarked
 from tf_mavg._tensorflow.swapped_names import swapped_var_list
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from tf_mavg._averages.pace import OneOrMore
+    from tf_mavg._tensorflow.holding import HasAverages
     from tf_mavg.decays import Decay
 
 
@@ -160,6 +162,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         *,
         start_missing_averages: bool = False,
         unmarked: Unmarked | None = None,
+        others: Sequence[HasAverages] = (),
         **kwargs: Any,
     ) -> SwappingSaver:
         """Makes a Saver that saves each average under its variable's name, and the other way.
@@ -193,19 +196,22 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           unmarked: How `restore` takes a checkpoint that has averages but no mark: "plain" if each
             value stands under its own name, because a plain Saver wrote it; "swapped" if the
             swapping saver of tf.contrib.opt did. By default it is refused.
+          others: Others whose averages are saved and restored with these: a GAN's second optimizer.
           **kwargs: Further arguments of `tf.compat.v1.train.Saver`.
 
         Returns:
           A `tf.compat.v1.train.Saver`.
 
         Raises:
-          RuntimeError: If neither `minimize` nor `apply_gradients` has been called.
-          TypeError: If `builder` or `saver_def` is among the further arguments.
+          RuntimeError: If neither `minimize` nor `apply_gradients` has been called, of this one or
+            of another.
+          TypeError: If `builder` or `saver_def` is among the further arguments, or one of `others`
+            has no averages.
           ValueError: If `var_list` has a variable but not its average, or the other way, or
-            `unmarked` is none of these.
+            `unmarked` is none of these, or two average one variable.
         """
-        entries = self.holder.entries()
-        if not entries:
+        holders = holders_of("others", [self, *others])
+        if not all(holder.entries() for holder in holders):
             message = "Must call apply_gradients or minimize before creating the swapping_saver"
             raise RuntimeError(message)
         if var_list is None:
@@ -214,8 +220,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
                 *tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.SAVEABLE_OBJECTS),
             ]
         return SwappingSaver(
-            swapped_var_list(var_list, entries),
-            averages=self._averages,
+            swapped_var_list(var_list, [e for holder in holders for e in holder.entries()]),
+            holders=holders,
             start_missing_averages=start_missing_averages,
             unmarked=unmarked,
             name=name,

@@ -12,13 +12,13 @@ from tf_mavg._compat.tensorflow import checkpoint_objects, forget_deferred, next
 from tf_mavg._ops.variables import distinct, is_variable, tensorflow_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tf_mavg._averages.averages import Averages
 
 
 @contextlib.contextmanager
-def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
+def unchanged_by_failure(root: Any, holders: Sequence[Averages]) -> Iterator[int]:
     """A context for restoring a checkpoint, after which all of it has happened or nothing.
 
     It holds the variables' buffers, which an assignment replaces and does not overwrite. What is no
@@ -26,7 +26,7 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
 
     Args:
       root: The `tf.train.Checkpoint` that is restored.
-      holder: The averages, some of which the restore may make.
+      holders: Averages, some of which the restore may make.
 
     Yields:
       A number below those of the restores within.
@@ -34,7 +34,7 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
     _ = root.save_counter  # It would be made by the restore.
     objects = checkpoint_objects(root)
     # An average that is found by its variable's name is not among the objects.
-    written = [*objects, *(entry.average for entry in holder.entries())]
+    written = [*objects, *(entry.average for one in holders for entry in one.entries())]
     # Component by component: a read of the whole may wait for other workers.
     held = HeldValues()
     held.hold(
@@ -44,7 +44,7 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
         for component in components_of(one)
         if component.is_initialized()
     )
-    averaged = holder.count
+    counts = [holder.count for holder in holders]
     # Of all holders: a file may have the mark of another one.
     states = [
         (one, one.swapped_index, one.is_restored) for one in objects if isinstance(one, SwapState)
@@ -54,9 +54,11 @@ def unchanged_by_failure(root: Any, holder: Averages) -> Iterator[int]:
         yield since
     except BaseException:
         forget_deferred(objects, since)
-        holder.forget(averaged)
+        for holder, count in zip(holders, counts, strict=True):
+            holder.forget(count)
         held.put_back()
-        holder.steps.agree()
+        for holder in holders:
+            holder.steps.agree()
         for state, swapped, restored in states:
             state.put_back(swapped, restored=restored)
         raise

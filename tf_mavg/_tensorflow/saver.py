@@ -10,7 +10,9 @@ from tf_mavg._compat.saver import RenamingBuilder, SaveableObject, SaveSpec, sli
 from tf_mavg._tensorflow.swapped_names import MARK, SwappedKeys, SwappedVarList, exchange_marked_in
 
 if TYPE_CHECKING:
-    from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
+    from collections.abc import Sequence
+
+    from tf_mavg._averages.averages import Averages
 
 # What a checkpoint without a mark, but with averages, may be said to be.
 Unmarked = Literal["plain", "swapped"]
@@ -40,7 +42,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         self,
         var_list: SwappedVarList,
         *,
-        averages: ExponentialMovingAverage,
+        holders: Sequence[Averages],
         start_missing_averages: bool,
         unmarked: Unmarked | None,
         **kwargs: Any,
@@ -54,7 +56,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
                 message = f"`{argument}` cannot be given to a swapping saver, which has its own."
                 raise TypeError(message)
         self._swapped = var_list
-        self._averages = averages
+        self._holders = holders
         self._start_missing_averages = start_missing_averages
         self._unmarked = unmarked
         version = {"write_version": kwargs["write_version"]} if "write_version" in kwargs else {}
@@ -116,7 +118,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
             )
 
     def _check_not_swapped(self, verb: str) -> None:
-        if self._averages.is_swapped:
+        if any(holder.state.is_swapped for holder in self._holders):
             message = (
                 f"A checkpoint cannot be {verb} while averages and variables are swapped; leave "
                 "swapped() first: a swapping saver has the averages under their variables' names "
@@ -130,7 +132,9 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         if marked is not None:
             return marked
         keys = reader.get_variable_to_dtype_map().keys()
-        likely = self._swapped.exchange_without_mark(keys, self._averages.name)
+        likely = self._swapped.exchange_without_mark(
+            keys, {holder.name for holder in self._holders}
+        )
         if likely.weight_keys and self._unmarked is None:
             message = (
                 f"The checkpoint {path} has averages, the first under key "

@@ -96,15 +96,18 @@ class SwappedVarList:
                 if isinstance(variable, tf.Variable):
                     yield key, variable
 
-    def exchange_without_mark(self, keys: AbstractSet[str], averages_name: str) -> SwappedKeys:
+    def exchange_without_mark(
+        self, keys: AbstractSet[str], averages_names: Iterable[str]
+    ) -> SwappedKeys:
         """What a swapping saver without a mark, contrib's, would have exchanged in a file.
 
         Args:
           keys: The keys of the file.
-          averages_name: The last part of the names of averages. A variable may have had an average
-            when the file was written, and none now.
+          averages_names: The last parts of the names of averages. A variable may have had an
+            average when the file was written, and none now.
         """
-        likely = {f"{key}/{averages_name}": key for key in self.by_key} | self.exchange.weight_keys
+        likely = {f"{key}/{name}": key for key in self.by_key for name in averages_names}
+        likely |= self.exchange.weight_keys
         return SwappedKeys({a: v for a, v in likely.items() if a in keys and v in keys})
 
     def sources(
