@@ -18,6 +18,7 @@ if keras.config.backend() != "tensorflow":
 from tf_mavg._keras.keras3 import (
     AverageModelCheckpoint,
     EvaluateAverages,
+    LogAverages,
     MovingAverage,
     update_batch_norm,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "AverageModelCheckpoint",
     "AverageSnapshots",
     "EvaluateAverages",
+    "LogAverages",
     "MovingAverage",
     "update_batch_norm",
 ]

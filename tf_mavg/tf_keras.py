@@ -5,6 +5,7 @@ from __future__ import annotations
 from tf_mavg._keras.tf_keras import (
     AverageModelCheckpoint,
     EvaluateAverages,
+    LogAverages,
     MovingAverage,
     update_batch_norm,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "AverageModelCheckpoint",
     "AverageSnapshots",
     "EvaluateAverages",
+    "LogAverages",
     "MovingAverage",
     "update_batch_norm",
 ]

@@ -133,7 +133,7 @@ class Averages:
         Raises:
           ValueError: If there is no average of that index.
         """
-        self._check_index(index)
+        self.check_index(index)
         entry = self.entry_of(variable, index)
         if entry is None:
             return None
@@ -284,7 +284,7 @@ class Averages:
         self, variables: Iterable[Any] | None = None, index: int = 0
     ) -> tf.Operation | None:
         """Gives each variable the value of one of its averages, for good; else as `restart`."""
-        self._check_index(index)
+        self.check_index(index)
         with tf.control_dependencies(self.state.guard("Variables cannot be overwritten")):
             chosen = self._chosen(variables, index)
             check_can_spread(chosen, "overwrite variables")
@@ -307,7 +307,7 @@ class Averages:
           RuntimeError: If there are no averages, or another worker has one.
           ValueError: If a variable has no average, or there is no average of that index.
         """
-        self._check_index(index)
+        self.check_index(index)
         self.start_late()
         chosen = self._chosen(variables, index)
         if not chosen:
@@ -373,7 +373,7 @@ class Averages:
         Raises:
           TypeError: If an average has another dtype than its variable, which it cannot hold then.
         """
-        self._check_index(index)
+        self.check_index(index)
         check_can_save(self.entries(index))
         with self.swapped(session, index), self.state.saving():
             yield
@@ -393,11 +393,12 @@ class Averages:
             entry.average.assign(tf.cast(value, entry.average.dtype))
 
     def _exchange_of(self, index: int) -> Exchange:
-        self._check_index(index)
+        self.check_index(index)
         self.start_late()
         return self._exchanges[index]
 
-    def _check_index(self, index: int) -> None:
+    def check_index(self, index: int) -> None:
+        """Raises ValueError if there are no averages of an index."""
         if not 0 <= index < self.of_each:
             message = (
                 "`index` must be that of one of the averages of each variable, below "

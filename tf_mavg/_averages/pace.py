@@ -88,6 +88,14 @@ class Pace:
         is_due = tf.equal(since % self.overwrite_every, 0)
         return [tf.cast(tf.logical_and(since > 0, is_due), tf.float64)]
 
+    def last_decays(self, n: int) -> list[float]:
+        """The decays of the last step up to the n-th that moved averages; in eager mode.
+
+        Of the first one that will, if none has.
+        """
+        since = max(n - self.start, self.every)
+        return [1.0 - float(rate) for rate in self.rates(self.start + since - since % self.every)]
+
     def _rate(self, decay: Any, n: Any) -> Any:
         since = n - self.start
         if not tf.is_tensor(n):

@@ -1,21 +1,17 @@
-"""The callbacks that evaluate and save averages inside fit, for Keras 3 and tf_keras alike.
-
-Keras calls no callback when an evaluation fails, so a swap that a callback begins could stay. The
-swap is therefore made around the model's own `evaluate`, for those calls that fit makes.
-"""
+"""The callbacks that evaluate and save averages inside fit, for Keras 3 and tf_keras alike."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tf_mavg._averages.together import check_apart
 from tf_mavg._compat.keras import callbacks_of, compiled_with
 from tf_mavg._keras.best import BestAverages
+from tf_mavg._keras.evaluation import all_swapped, evaluate_each
 from tf_mavg._keras.finding import averaging_optimizers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 
 def check_can_save(model: Any, without_names: bool) -> None:  # noqa: FBT001 - Keras calls it.
@@ -30,22 +26,6 @@ def tell_optimizers(model: Any) -> None:
         optimizer.look_for_extra_variables(model)
 
 
-@contextlib.contextmanager
-def all_swapped(optimizers: Sequence[Any], index: int = 0) -> Iterator[None]:
-    """A context in which the weights of several MovingAverages hold averages: all or none.
-
-    They swap in their order and back in the reverse one, each of them even if another one fails.
-
-    Raises:
-      ValueError: If two of them average one weight, or one has no averages of that index.
-    """
-    check_apart(optimizer.holder for optimizer in optimizers)
-    with contextlib.ExitStack() as stack:
-        for optimizer in optimizers:
-            stack.enter_context(optimizer.swapped(index=index))
-        yield
-
-
 class AverageEvaluation:
     """Evaluates averages inside fit: its `val_` metrics are those of the averages.
 
@@ -57,6 +37,16 @@ class AverageEvaluation:
     The argument `optimizer` is the MovingAverage whose averages count, or several. By default it is
     each that the model was compiled with or has as an attribute, also in a list or a dictionary: a
     GAN's two. All of them swap, or none.
+
+    Where weights have several averages, `index` says which are evaluated: one, or a list. The
+    metrics of the first keep their names, those of others are called `val_average_1_loss`. With
+    `also_weights` the trained weights are evaluated as well, as `val_weights_loss`. Each takes one
+    more pass over the validation data, which must be the same in each pass: not of a generator.
+
+    Attributes:
+      indices: Which averages are evaluated.
+      also_weights: Whether the weights are, too.
+      evaluates_weights: Whether they are right now.
     """
 
     # The Keras, and its MovingAverage.
@@ -64,13 +54,27 @@ class AverageEvaluation:
     _optimizer_class: ClassVar[type]
     model: Any
 
-    def __init__(self, *args: Any, optimizer: Any = None, **kwargs: Any) -> None:
-        """Takes an `optimizer`, or several; other arguments are those of the Keras's own callback.
+    def __init__(
+        self,
+        *args: Any,
+        optimizer: Any = None,
+        index: int | Sequence[int] = 0,
+        also_weights: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Takes what is said above; other arguments are those of the Keras's own callback.
 
         Raises:
           TypeError: If `optimizer` is not a MovingAverage of this Keras, nor several.
+          ValueError: If `index` is an empty list.
         """
         super().__init__(*args, **kwargs)
+        self.indices = list(index) if isinstance(index, list | tuple) else [index]
+        if not self.indices:
+            message = "`index` must name at least one of the averages. Received: an empty list."
+            raise ValueError(message)
+        self.also_weights = also_weights
+        self.evaluates_weights = False
         several = isinstance(optimizer, list | tuple)
         self._given = list(optimizer) if several else [optimizer]
         if optimizer is None:
@@ -85,12 +89,15 @@ class AverageEvaluation:
     def on_train_begin(self, logs: Any = None) -> None:
         """Puts the swap around the evaluations of this fit."""
         super().on_train_begin(logs)  # type: ignore[misc]
-        optimizers = self._optimizers()
+        optimizers = self.optimizers()
+        for index in self.indices:
+            for one in optimizers:
+                one.holder.check_index(index)
         self._best = BestAverages(optimizers)
         model = self.model
         model.__dict__.pop("evaluate", None)  # Another callback's, or of an interrupted fit.
         # Past the model's __setattr__, which would track it.
-        model.__dict__["evaluate"] = self._evaluate_by(model.evaluate, optimizers)
+        model.__dict__["evaluate"] = self._evaluate_by(model.evaluate)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the model as it was."""
@@ -111,14 +118,19 @@ class AverageEvaluation:
     def on_test_begin(self, logs: Any = None) -> None:
         """Refuses an evaluation whose end no callback is told of when it fails."""
         super().on_test_begin(logs)  # type: ignore[misc]
-        if not _are_swapped(self._optimizers()):
+        if not (self.evaluates_weights or _are_swapped(self.optimizers())):
             message = (
                 f"{type(self).__name__} serves the validation of fit; around model.evaluate "
                 "use `with optimizer.swapped():`."
             )
             raise RuntimeError(message)
 
-    def _optimizers(self) -> list[Any]:
+    def optimizers(self) -> list[Any]:
+        """The MovingAverages whose averages are evaluated.
+
+        Raises:
+          ValueError: If the model has none of this Keras.
+        """
         optimizers = self._given or averaging_optimizers_of(self.model)
         if not optimizers or not self._are_ours(optimizers):
             message = (
@@ -131,21 +143,19 @@ class AverageEvaluation:
     def _are_ours(self, optimizers: Sequence[Any]) -> bool:
         return all(isinstance(one, self._optimizer_class) for one in optimizers)
 
-    def _evaluate_by(
-        self, evaluate: Callable[..., Any], optimizers: Sequence[Any]
-    ) -> Callable[..., Any]:
+    def _evaluate_by(self, evaluate: Callable[..., Any]) -> Callable[..., Any]:
         """The model's `evaluate`, of averages where the fit of this callback calls it."""
 
         def evaluate_averages(*args: Any, **kwargs: Any) -> Any:
             members = callbacks_of(kwargs)
-            if self not in members or _are_swapped(optimizers):
+            if self not in members or _are_swapped(self.optimizers()):
                 return evaluate(*args, **kwargs)
             stopping = self._keras.callbacks.EarlyStopping
             self._best.stoppers = [
                 one for one in members if isinstance(one, stopping) and one.restore_best_weights
             ]
-            with all_swapped(optimizers):
-                return evaluate(*args, **kwargs)
+            evaluators = [one for one in members if isinstance(one, AverageEvaluation)]
+            return evaluate_each(evaluators, lambda: evaluate(*args, **kwargs))
 
         return evaluate_averages
 
@@ -155,18 +165,22 @@ class AverageSaving:
 
     Like EvaluateAverages it makes the `val_` metrics those of the averages, so that
     `save_best_only` keeps the best averages. The file holds the model as if compiled with the
-    wrapped optimizer and loads without tf_mavg. Training goes on from the trained weights. Its
-    argument `optimizer` is that of EvaluateAverages.
+    wrapped optimizer and loads without tf_mavg. Training goes on from the trained weights.
+
+    Its arguments `optimizer`, `index` and `also_weights` are those of EvaluateAverages; it saves
+    the averages of the first index. To save each of several, use a callback with a path for each.
+    The metrics that have their own names are then those of the first callback: to keep the best of
+    another one, let it monitor `val_average_1_loss`, with `mode`.
     """
 
     model: Any
 
     def _save_model(self, *args: Any, **kwargs: Any) -> None:
-        optimizers = self._optimizers()  # type: ignore[attr-defined]
+        optimizers = self.optimizers()  # type: ignore[attr-defined]
         with contextlib.ExitStack() as stack:
             for one in optimizers:
                 stack.enter_context(compiled_with(self.model, one, one.inner_optimizer))
-            stack.enter_context(all_swapped(optimizers))
+            stack.enter_context(all_swapped(optimizers, self.indices[0]))  # type: ignore[attr-defined]
             super()._save_model(*args, **kwargs)  # type: ignore[misc]
 
 

@@ -9,7 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from tf_mavg._compat.keras import compiled_with
-from tf_mavg._keras.callbacks import all_swapped
+from tf_mavg._keras.evaluation import all_swapped
 from tf_mavg._keras.finding import averaging_optimizers_of
 
 if TYPE_CHECKING:

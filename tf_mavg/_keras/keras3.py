@@ -21,6 +21,7 @@ from tf_mavg._keras.callbacks import (
     check_can_save,
     tell_optimizers,
 )
+from tf_mavg._keras.logs import AverageLogging
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import register_schedules
 
@@ -139,6 +140,11 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
 def _skips_steps(optimizer: Any) -> bool:
     """Whether not every call of an optimizer is a step: it scales losses or adds up gradients."""
     return hasattr(optimizer, "inner_optimizer") or bool(optimizer.gradient_accumulation_steps)
+
+
+class LogAverages(AverageLogging, keras.callbacks.Callback):  # type: ignore[misc]
+    __doc__ = AverageLogging.__doc__
+    __module__ = _PUBLIC_PLACE
 
 
 class EvaluateAverages(AverageEvaluation, keras.callbacks.Callback):  # type: ignore[misc]

@@ -368,6 +368,21 @@ class AveragingOptimizer(AveragingState):
         """
         return self._checked().distance(weights, index, per_variable=per_variable)
 
+    def last_step(self) -> int:
+        """How many steps the averages have seen, in eager mode."""
+        steps = self.holder.steps.first
+        return int(self.iterations if steps is None else steps)
+
+    def last_decays(self) -> list[float]:
+        """The decay of the last step that moved each average, or would have been the first.
+
+        In eager mode.
+        """
+        if self.holder.pace.counts:
+            return self.holder.pace.last_decays(self.last_step())
+        decays = self._current_decay()
+        return [float(one) for one in (decays if isinstance(decays, tuple) else [decays])]
+
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """What the wrapped optimizer does at the end of fit; then `overwrite_weights`, if asked."""
         self.inner_optimizer.finalize_variable_values(var_list)

@@ -15,6 +15,7 @@ from tf_mavg._keras.callbacks import (
     check_can_save,
     tell_optimizers,
 )
+from tf_mavg._keras.logs import AverageLogging
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import path_of, register_schedules
 
@@ -138,6 +139,11 @@ class MovingAverage(AveragingOptimizer, tf_keras.optimizers.Optimizer):  # type:
 
     def _start_at_loaded_weights(self, entries: Sequence[Entry]) -> None:
         self.holder.start_later(entries)  # tf_keras loads an optimizer before the layers.
+
+
+class LogAverages(AverageLogging, tf_keras.callbacks.Callback):  # type: ignore[misc]
+    __doc__ = AverageLogging.__doc__
+    __module__ = _PUBLIC_PLACE
 
 
 class EvaluateAverages(AverageEvaluation, tf_keras.callbacks.Callback):  # type: ignore[misc]
