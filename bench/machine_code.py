@@ -94,14 +94,14 @@ def _bits(instruction: str) -> int:
 
 
 def data_loops(code: str) -> list[Loop]:
-    """The innermost loops that store to global memory, in the order of the code."""
+    """The innermost loops that read global memory, in the order of the code."""
     loops = []
     for body in re.split(r"(?m)^(?=\.L_x_\d+:)", code):
         label = re.match(r"\.L_x_\d+", body)
         if label and f"BRA `({label[0]})" in body:
             loads = re.findall(r"\bLDG?\.E\S*", body)
             stores = re.findall(r"\bSTG?\.E\S*", body)
-            if stores:
+            if loads:
                 loops.append(Loop([*map(_bits, loads)], [*map(_bits, stores)]))
     return loops
 

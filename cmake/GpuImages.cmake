@@ -15,6 +15,7 @@ add_custom_command(
     --output ${gpu_images_folder} --architectures ${gpu_images_architectures}
   # All that NVRTC reads.
   DEPENDS
+    cuda/all_finite.cuh
     cuda/compile_kernels.py
     cuda/kernels.cu
     cuda/moving_average.cuh
@@ -22,6 +23,7 @@ add_custom_command(
     cuda/swap.cuh
     cuda/table.h
     cuda/walker.cuh
+    cc/core/all_finite.h
     cc/core/chunk_map.h
     cc/core/dtypes.h
     cc/core/half.h

@@ -57,6 +57,9 @@ GpuStatus FindFunctions(Driver* driver) {
   library.Find("cuMemFree_v2", &driver->memory_free);
   library.Find("cuMemcpyHtoD_v2", &driver->copy_to_device);
   library.Find("cuMemcpyDtoH_v2", &driver->copy_to_host);
+  library.Find("cuMemcpyDtoHAsync_v2", &driver->enqueue_copy_to_host);
+  library.Find("cuMemsetD8Async", &driver->fill);
+  library.Find("cuLaunchHostFunc", &driver->launch_host_function);
   library.Find("cuMemcpyDtoDAsync_v2", &driver->copy_on_device);
   if (library.missing.empty()) return {};
   return {GpuStatus::Code::kUnsupported, "libcuda.so.1 lacks" + library.missing +

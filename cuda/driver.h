@@ -55,6 +55,9 @@ struct Driver {
   CuResult (*memory_free)(CuDevicePointer address);
   CuResult (*copy_to_device)(CuDevicePointer to, const void* from, size_t bytes);
   CuResult (*copy_to_host)(void* to, CuDevicePointer from, size_t bytes);
+  CuResult (*enqueue_copy_to_host)(void* to, CuDevicePointer from, size_t bytes, CuStream stream);
+  CuResult (*fill)(CuDevicePointer address, unsigned char byte, size_t bytes, CuStream stream);
+  CuResult (*launch_host_function)(CuStream stream, void (*function)(void*), void* data);
   CuResult (*copy_on_device)(CuDevicePointer to, CuDevicePointer from, size_t bytes,
                              CuStream stream);
 

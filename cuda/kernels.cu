@@ -1,10 +1,11 @@
 // The kernels of one image. The build compiles this file once for each architecture and form of
 // table, with TF_MAVG_TABLE_BYTES the form's size; the kernels' names are the same in all.
 //
-// cuda/moving_average.cc and cuda/swap.cc call them by name. Compiled with --fmad=false, see
+// The .cc file of each operation calls them by name. Compiled with --fmad=false, see
 // cc/core/moving_average.h.
 
 #include "cc/core/dtypes.h"
+#include "cuda/all_finite.cuh"
 #include "cuda/moving_average.cuh"
 #include "cuda/swap.cuh"
 #include "cuda/table.h"
@@ -17,9 +18,11 @@ using namespace tf_mavg;
       name(const __grid_constant__ Table<depth, TF_MAVG_TABLE_BYTES> table)
 
 // moving_average_float32_2 is for two averages of a variable.
-#define TF_MAVG_MOVING_AVERAGE(name, Average, Variable, averages)              \
-  TF_MAVG_KERNEL(moving_average_##name##_##averages, averages + 1) {           \
-    WalkTable(table, MovingAverage<Average, Variable, averages>(table.rates)); \
+#define TF_MAVG_MOVING_AVERAGE(name, Average, Variable, averages)    \
+  TF_MAVG_KERNEL(moving_average_##name##_##averages, averages + 1) { \
+    MovingAverage<Average, Variable, averages> moving_average(       \
+        static_cast<const float*>(table.operand));                   \
+    WalkTable(table, moving_average);                                \
   }
 #define TF_MAVG_MOVING_AVERAGES(name, Average, Variable) \
   TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 1)     \
@@ -28,10 +31,22 @@ using namespace tf_mavg;
   TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 4)
 static_assert(kMostAverages == 4, "a kernel for each number of averages");
 
+#define TF_MAVG_ALL_FINITE(name, Element)                 \
+  TF_MAVG_KERNEL(all_finite_##name, 1) {                  \
+    AllFinite<Element> all_finite;                        \
+    WalkTable(table, all_finite);                         \
+    all_finite.Report(static_cast<bool*>(table.operand)); \
+  }
+
 extern "C" {
 
 TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_MOVING_AVERAGES)
 
-TF_MAVG_KERNEL(swap_bytes, 2) { WalkTable(table, Swap()); }
+TF_MAVG_KERNEL(swap_bytes, 2) {
+  Swap swap;
+  WalkTable(table, swap);
+}
+
+TF_MAVG_FOR_EACH_DTYPE(TF_MAVG_ALL_FINITE)
 
 }  // extern "C"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "cuda/context_kernels.h"
 #include "cuda/table.h"
@@ -20,10 +21,12 @@ int BlocksFor(const DeviceFacts& device, int32_t chunks) {
   return std::min(resident, chunks);
 }
 
+CuDevicePointer Address(const void* buffer) { return reinterpret_cast<CuDevicePointer>(buffer); }
+
 }  // namespace
 
 GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
-                 const float* rates, const LaunchSettings& settings) {
+                 void* operand, const LaunchSettings& settings) {
   const Driver* driver;
   if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
   std::shared_ptr<ContextKernels> kernels;
@@ -37,7 +40,7 @@ GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_
   if (!status.ok()) return status;
   return WithTableType(lists.depth(), form, [&](auto type) {
     using Table = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
-    return ForEachTable<Table>(lists, element_bytes, rates, [&](const Table& table) {
+    return ForEachTable<Table>(lists, element_bytes, operand, [&](const Table& table) {
       void* parameters[] = {const_cast<Table*>(&table)};  // The driver copies it before it returns.
       const int blocks = BlocksFor(device, TotalChunks(table));
       return driver->Check(driver->launch_kernel(function, blocks, 1, 1, kBlockThreads, 1, 1, 0,
@@ -50,10 +53,36 @@ GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_
 GpuStatus EnqueueCopy(void* to, const void* from, int64_t bytes, CuStream stream) {
   const Driver* driver;
   if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
-  return driver->Check(
-      driver->copy_on_device(reinterpret_cast<CuDevicePointer>(to),
-                             reinterpret_cast<CuDevicePointer>(from), bytes, stream),
-      "cuMemcpyDtoDAsync");
+  return driver->Check(driver->copy_on_device(Address(to), Address(from), bytes, stream),
+                       "cuMemcpyDtoDAsync");
+}
+
+GpuStatus EnqueueCopyToHost(void* to, const void* from, int64_t bytes, CuStream stream) {
+  const Driver* driver;
+  if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
+  return driver->Check(driver->enqueue_copy_to_host(to, Address(from), bytes, stream),
+                       "cuMemcpyDtoHAsync");
+}
+
+GpuStatus EnqueueFill(void* buffer, uint8_t byte, int64_t bytes, CuStream stream) {
+  const Driver* driver;
+  if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
+  return driver->Check(driver->fill(Address(buffer), byte, bytes, stream), "cuMemsetD8Async");
+}
+
+GpuStatus EnqueueCall(std::function<void()> function, CuStream stream) {
+  using Function = std::function<void()>;
+  const Driver* driver;
+  if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
+  auto held = std::make_unique<Function>(std::move(function));
+  const auto call = [](void* data) {
+    const std::unique_ptr<Function> owned(static_cast<Function*>(data));
+    (*owned)();
+  };
+  GpuStatus status =
+      driver->Check(driver->launch_host_function(stream, call, held.get()), "cuLaunchHostFunc");
+  if (status.ok()) held.release();  // NOLINT: `call` owns it, and may have deleted it by now.
+  return status;
 }
 
 }  // namespace tf_mavg

@@ -3,15 +3,16 @@
 // Each operation has a header of its own beside this one, which says what its kernel is called.
 //
 // The caller owns the memory, holds whatever guards it, and has the device's context current; it
-// passes the stream that the buffers belong to. Nothing waits: no call synchronises, copies between
-// host and device, records an event or allocates device memory, except that the first call in a
-// context loads the kernels. An error leaves all buffers as they were, unless the device itself has
-// failed between two launches. May be called from any thread.
+// passes the stream that the buffers belong to. Nothing waits: no call synchronises, records an
+// event or allocates device memory, except that the first call in a context loads the kernels. An
+// error leaves all buffers as they were, unless the device itself has failed between two launches.
+// May be called from any thread.
 
 #ifndef TF_MAVG_CUDA_LAUNCHER_H_
 #define TF_MAVG_CUDA_LAUNCHER_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -28,13 +29,23 @@ struct LaunchSettings {
   std::optional<TableForm> form;
 };
 
-// Runs the kernel of this name on the lists. An element of a side that it writes has element_bytes;
-// `rates`, if it takes any, are float32 numbers in device memory that are read when it runs.
+// Runs the kernel of this name on the lists. An element of the widest side has element_bytes;
+// `operand`, if the kernel takes one, lies in device memory and is used when it runs.
 GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
-                 const float* rates, const LaunchSettings& settings);
+                 void* operand, const LaunchSettings& settings);
 
 // Copies between buffers of one device.
 GpuStatus EnqueueCopy(void* to, const void* from, int64_t bytes, CuStream stream);
+
+// Copies to the host's memory. If that is not pinned, the call waits for the copy.
+GpuStatus EnqueueCopyToHost(void* to, const void* from, int64_t bytes, CuStream stream);
+
+// Fills a buffer with a byte.
+GpuStatus EnqueueFill(void* buffer, uint8_t byte, int64_t bytes, CuStream stream);
+
+// Calls the function once the stream has got there, on a thread of the driver's, which must not
+// call the driver, nor wait. The stream goes on when the function returns.
+GpuStatus EnqueueCall(std::function<void()> function, CuStream stream);
 
 }  // namespace tf_mavg
 

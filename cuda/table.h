@@ -28,8 +28,8 @@ struct Table {
   static constexpr int kCapacity = (bytes - kBytesBesidePositions) / (8 * depth + 8);
 
   void* sides[depth][kCapacity];
-  const float* rates;                      // In device memory, one a side of averages; or null.
-  int32_t first_chunk[kCapacity + 1];      // See cc/core/chunk_map.h; [size] is the total.
+  void* operand;                       // In device memory, what else the operation takes; or null.
+  int32_t first_chunk[kCapacity + 1];  // See cc/core/chunk_map.h; [size] is the total.
   int32_t last_chunk_elements[kCapacity];  // 1 to chunk_elements.
   int32_t chunk_elements;
   int32_t size;  // Positions in use: 1 to kCapacity, none of them empty.

@@ -18,7 +18,7 @@
 
 namespace tf_mavg {
 
-// Bytes of a chunk on a written side: four 16-byte accesses of every thread of a block, so that a
+// Bytes of a chunk on the widest side: four 16-byte accesses of every thread of a block, so that a
 // block looks up its position rarely, and even a small model makes several chunks for every block.
 inline constexpr int32_t kGpuChunkBytes = 4 * 16 * kBlockThreads;
 
@@ -52,13 +52,13 @@ void NumberChunks(const std::vector<int64_t>& elements, int32_t chunk_elements, 
 }
 
 // Fills tables with the positions of the lists, in order, each as full as can be, and calls
-// launch(const Table&) for each until one returns an error. An element of a written side has
+// launch(const Table&) for each until one returns an error. An element of the widest side has
 // element_bytes. The lists are as deep as the table.
 template <typename Table, typename Launch>
-GpuStatus ForEachTable(const Lists& lists, int64_t element_bytes, const float* rates,
+GpuStatus ForEachTable(const Lists& lists, int64_t element_bytes, void* operand,
                        const Launch& launch) {
   Table table;
-  table.rates = rates;
+  table.operand = operand;
   table.size = 0;
   std::vector<int64_t> elements;
   elements.reserve(Table::kCapacity);
@@ -81,7 +81,7 @@ GpuStatus ForEachTable(const Lists& lists, int64_t element_bytes, const float* r
 }
 
 // Calls use(static_cast<const Table<depth, bytes>*>(nullptr)) for the type of table that serves
-// lists of this depth in this form: two sides, or up to four averages and their variable.
+// lists of this depth in this form: one side, two, or up to four averages and their variable.
 template <typename Use>
 GpuStatus WithTableType(int depth, TableForm form, const Use& use) {
   const auto in_form = [&](auto of_depth) {
@@ -91,6 +91,8 @@ GpuStatus WithTableType(int depth, TableForm form, const Use& use) {
                : use(static_cast<const Table<kDepth, kSmallTableBytes>*>(nullptr));
   };
   switch (depth) {
+    case 1:
+      return in_form(std::integral_constant<int, 1>());
     case 2:
       return in_form(std::integral_constant<int, 2>());
     case 3:

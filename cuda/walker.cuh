@@ -6,7 +6,8 @@
 // An Operation declares its sides: kWritten of elements of type Written come first, and then, if
 // kReads, one of type Read, which is no wider and only read. It has
 //   operator()(Written* written, const Read& read)
-// for one element of each, in registers; written points to kWritten of them.
+// for one element of each, in registers; written points to kWritten of them. Each thread has an
+// Operation of its own, which may keep what it has seen.
 
 #ifndef TF_MAVG_CUDA_WALKER_CUH_
 #define TF_MAVG_CUDA_WALKER_CUH_
@@ -32,6 +33,10 @@ __device__ __forceinline__ bool IsAligned(const void* address) {
 template <typename Operation>
 inline constexpr int kSidesOf = Operation::kWritten + (Operation::kReads ? 1 : 0);
 
+// Room for an element of each written side: there is no array of none.
+template <typename Operation>
+inline constexpr int kRoomOf = Operation::kWritten > 0 ? Operation::kWritten : 1;
+
 // Addresses of a chunk, one a side.
 template <typename Operation>
 struct Chunk {
@@ -41,7 +46,7 @@ struct Chunk {
 // Applies the operation to packs [begin, end) of a chunk, of `pack` elements each.
 template <int pack, typename Operation>
 __device__ __forceinline__ void WalkPacks(const Chunk<Operation>& chunk, int32_t begin, int32_t end,
-                                          const Operation& operation) {
+                                          Operation& operation) {
   using Written = Pack<typename Operation::Written, pack>;
   using Read = Pack<typename Operation::Read, pack>;
   // Not unrolled: at 32 registers or a few more, as many threads are resident as the device can
@@ -49,7 +54,7 @@ __device__ __forceinline__ void WalkPacks(const Chunk<Operation>& chunk, int32_t
   // than its share of any GPU's memory bandwidth asks for.
 #pragma unroll 1
   for (int32_t i = begin + static_cast<int32_t>(threadIdx.x); i < end; i += kBlockThreads) {
-    Written written[Operation::kWritten];
+    Written written[kRoomOf<Operation>];
     Read read{};
     if (Operation::kReads) read = static_cast<const Read*>(chunk.sides[kSidesOf<Operation> - 1])[i];
 #pragma unroll
@@ -58,7 +63,7 @@ __device__ __forceinline__ void WalkPacks(const Chunk<Operation>& chunk, int32_t
     }
 #pragma unroll
     for (int element = 0; element < pack; ++element) {
-      typename Operation::Written of_element[Operation::kWritten];
+      typename Operation::Written of_element[kRoomOf<Operation>];
 #pragma unroll
       for (int side = 0; side < Operation::kWritten; ++side) {
         of_element[side] = written[side].elements[element];
@@ -80,7 +85,7 @@ __device__ __forceinline__ void WalkPacks(const Chunk<Operation>& chunk, int32_t
 // warp are contiguous on all; element by element where an address does not allow that.
 template <typename Operation>
 __device__ __forceinline__ void WalkChunk(const Chunk<Operation>& chunk, int32_t count,
-                                          const Operation& operation) {
+                                          Operation& operation) {
   using Written = typename Operation::Written;
   using Read = typename Operation::Read;
   constexpr int kPack = 16 / sizeof(Written);
@@ -102,7 +107,7 @@ __device__ __forceinline__ void WalkChunk(const Chunk<Operation>& chunk, int32_t
 }
 
 template <typename Operation, typename Table>
-__device__ __forceinline__ void WalkTable(const Table& table, const Operation& operation) {
+__device__ __forceinline__ void WalkTable(const Table& table, Operation& operation) {
   static_assert(kSidesOf<Operation> == Table::kDepth, "a side of the table for each side");
   const int32_t chunks = table.first_chunk[table.size];
   for (int32_t number = blockIdx.x; number < chunks; number += gridDim.x) {

@@ -36,9 +36,13 @@ using MovingAverageFunction = void (*)(void* average, const void* variable, int6
 // Exchanges the bytes of two ranges that do not overlap.
 using SwapFunction = void (*)(void* first, void* second, int64_t bytes);
 
+// Whether count elements of the dtype that the function was chosen for are all finite.
+using AllFiniteFunction = bool (*)(const void* elements, int64_t count);
+
 struct CpuKernels {
   MovingAverageFunction moving_average[kDtypesCount];  // By Dtypes.
   SwapFunction swap;
+  AllFiniteFunction all_finite[kDtypesCount];  // Of the variables, by Dtypes.
 };
 
 // The highest level that this processor and its operating system support.

@@ -5,6 +5,7 @@
 // template of the standard library is used: a function with a shared name, compiled for AVX-512,
 // could be the copy that the linker keeps for every caller.
 
+#include "cc/core/all_finite_level.h"
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/dtypes.h"
 #include "cc/core/moving_average_level.h"
@@ -20,6 +21,11 @@ const CpuKernels TF_MAVG_KERNELS = {
 #undef TF_MAVG_FUNCTION
     },
     SwapStretch,
+    {
+#define TF_MAVG_FUNCTION(name, Average, Variable) IsStretchFinite<Variable>,
+        TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_FUNCTION)
+#undef TF_MAVG_FUNCTION
+    },
 };
 
 }  // namespace tf_mavg

@@ -8,6 +8,7 @@
 #define TF_MAVG_CC_CORE_CPU_PASS_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #include "cc/core/cpu_kernels.h"
@@ -130,6 +131,48 @@ class SwapPass {
   const SwapFunction swap_;
   const int64_t element_bytes_;
   const Lists& lists_;
+};
+
+// One side of variables, which are only read. Clears *all_finite at the first block that is not,
+// and then reads no more.
+class AllFinitePass {
+ public:
+  AllFinitePass(const CpuKernels& kernels, Dtypes dtypes, const Lists& lists,
+                std::atomic<bool>* all_finite)
+      : is_finite_(kernels.all_finite[static_cast<int>(dtypes)]),
+        element_bytes_(FactsOf(dtypes).variable_bytes),
+        lists_(lists),
+        all_finite_(all_finite) {}
+
+  // Asks memory for what a pass over these lists will touch first at a position.
+  TF_MAVG_INLINE static void PrefetchStart(Dtypes dtypes, const Lists& lists, int position) {
+    PrefetchBlock(lists.buffer(0, position),
+                  lists.elements()[position] * FactsOf(dtypes).variable_bytes);
+  }
+
+  int64_t bytes_an_element() const { return element_bytes_; }
+
+  void operator()(int position, int64_t offset, int64_t count) const {
+    const int64_t block = kBlockBytes / element_bytes_;
+    for (const int64_t end = offset + count; offset < end; offset += block) {
+      if (!all_finite_->load(std::memory_order_relaxed)) return;
+      const int64_t ahead = offset + kBlocksAhead * block;
+      PrefetchBlock(Address(position, ahead), (end - ahead) * element_bytes_);
+      if (!is_finite_(Address(position, offset), std::min(block, end - offset))) {
+        all_finite_->store(false, std::memory_order_relaxed);
+      }
+    }
+  }
+
+ private:
+  const void* Address(int position, int64_t offset) const {
+    return Advanced(lists_.buffer(0, position), offset * element_bytes_);
+  }
+
+  const AllFiniteFunction is_finite_;
+  const int64_t element_bytes_;
+  const Lists& lists_;
+  std::atomic<bool>* const all_finite_;
 };
 
 }  // namespace tf_mavg

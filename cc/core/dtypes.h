@@ -10,6 +10,13 @@
 
 #include "cc/core/half.h"
 
+// X(name, element)
+#define TF_MAVG_FOR_EACH_DTYPE(X) \
+  X(float16, Float16)             \
+  X(bfloat16, Bfloat16)           \
+  X(float32, float)               \
+  X(float64, double)
+
 // X(name, element of the average, element of the variable)
 #define TF_MAVG_FOR_EACH_DTYPES(X)      \
   X(float16, Float16, Float16)          \
@@ -31,14 +38,11 @@ enum class Dtypes : int {
 #if !defined(__CUDACC__)  // The host's facts; a kernel knows its types.
 template <typename Element>
 inline constexpr const char* kDtypeName = nullptr;
-template <>
-inline constexpr const char* kDtypeName<Float16> = "float16";
-template <>
-inline constexpr const char* kDtypeName<Bfloat16> = "bfloat16";
-template <>
-inline constexpr const char* kDtypeName<float> = "float32";
-template <>
-inline constexpr const char* kDtypeName<double> = "float64";
+#define TF_MAVG_NAME(name, Element) \
+  template <>                       \
+  inline constexpr const char* kDtypeName<Element> = #name;
+TF_MAVG_FOR_EACH_DTYPE(TF_MAVG_NAME)
+#undef TF_MAVG_NAME
 
 struct DtypesFacts {
   const char* name;

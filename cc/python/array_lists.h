@@ -50,6 +50,15 @@ inline Lists ListsOf(std::vector<ArrayList>& sides) {
   return lists;
 }
 
+inline Dtypes FindDtypes(const std::string& average, const std::string& variable) {
+  for (int i = 0; i < kDtypesCount; ++i) {
+    if (average == kDtypes[i].average_dtype && variable == kDtypes[i].variable_dtype) {
+      return static_cast<Dtypes>(i);
+    }
+  }
+  throw pybind11::type_error("No kernel averages " + variable + " in " + average + ".");
+}
+
 // One or more lists of averages, and their variables.
 struct AveragedArrays {
   AveragedArrays(std::vector<ArrayList> averages, ArrayList variables, std::vector<float> rates)
@@ -67,23 +76,13 @@ struct AveragedArrays {
         throw pybind11::value_error("All averages must have one dtype.");
       }
     }
-    dtypes = Find(DtypeName(sides[0][0]), DtypeName(sides.back()[0]));
+    dtypes = FindDtypes(DtypeName(sides[0][0]), DtypeName(sides.back()[0]));
   }
 
   std::vector<ArrayList> sides;  // The variables are the last.
   std::vector<float> rates;
   Lists lists{0, 0};
   Dtypes dtypes;
-
- private:
-  static Dtypes Find(const std::string& average, const std::string& variable) {
-    for (int i = 0; i < kDtypesCount; ++i) {
-      if (average == kDtypes[i].average_dtype && variable == kDtypes[i].variable_dtype) {
-        return static_cast<Dtypes>(i);
-      }
-    }
-    throw pybind11::type_error("No kernel averages " + variable + " in " + average + ".");
-  }
 };
 
 // Two lists that a swap takes, and the bytes of their elements.
@@ -100,6 +99,19 @@ struct SwappedArrays {
   std::vector<ArrayList> sides;
   Lists lists;
   int64_t element_bytes;
+};
+
+// One list of variables.
+struct VariableArrays {
+  explicit VariableArrays(ArrayList variables)
+      : sides{std::move(variables)}, lists(ListsOf(sides)) {
+    const std::string dtype = DtypeName(sides[0][0]);
+    dtypes = FindDtypes(dtype, dtype);
+  }
+
+  std::vector<ArrayList> sides;
+  Lists lists;
+  Dtypes dtypes;
 };
 
 }  // namespace tf_mavg

@@ -18,6 +18,7 @@
 
 #include "cc/core/lists.h"
 #include "cc/python/array_lists.h"
+#include "cuda/all_finite.h"
 #include "cuda/context_kernels.h"
 #include "cuda/driver.h"
 #include "cuda/images.h"
@@ -148,6 +149,19 @@ void GpuSwap(ArrayList first, ArrayList second, const std::string& form,
   });
 }
 
+bool GpuAllFinite(ArrayList variables, const std::string& form,
+                  const std::vector<int64_t>& offsets) {
+  const VariableArrays arrays(std::move(variables));
+  bool all_finite = false;
+  RunOnDevice(arrays.sides, arrays.lists, offsets, [&](const Lists& lists, DeviceArrays* device) {
+    void* const found = device->CopyIn(&all_finite, sizeof all_finite, 0);
+    Require(
+        LaunchAllFinite(arrays.dtypes, lists, static_cast<bool*>(found), {nullptr, FormOf(form)}));
+    device->CopyOut(found, &all_finite, sizeof all_finite);
+  });
+  return all_finite;
+}
+
 using TableSummary = std::tuple<int, int, int>;
 
 std::vector<TableSummary> GpuTables(const std::vector<int64_t>& elements, int depth,
@@ -249,6 +263,9 @@ void BindGpu(py::module_& module) {
       "gpu_swap", &GpuSwap, py::arg("first"), py::arg("second"), py::arg("form"),
       py::arg("offsets") = std::vector<int64_t>(),
       "swap() on device 0. Offsets, one a list, shift the arrays' addresses there, in bytes.");
+  module.def("gpu_all_finite", &GpuAllFinite, py::arg("variables"), py::arg("form"),
+             py::arg("offsets") = std::vector<int64_t>(),
+             "all_finite() on device 0. An offset shifts the arrays' addresses there, in bytes.");
 }
 
 }  // namespace tf_mavg

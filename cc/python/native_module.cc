@@ -9,6 +9,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -64,6 +65,15 @@ void SwapArrays(ArrayList first, ArrayList second, const std::string& level) {
   const SwapPass pass(KernelsOf(LevelOf(level)), arrays.element_bytes, arrays.lists);
   const py::gil_scoped_release unlocked;
   RunOnThreads(arrays.lists, kCpuChunkElements, 1, pass);
+}
+
+bool AllFinite(ArrayList variables, const std::string& level, int threads, int64_t chunk_elements) {
+  const VariableArrays arrays(std::move(variables));
+  std::atomic<bool> all_finite(true);
+  const AllFinitePass pass(KernelsOf(LevelOf(level)), arrays.dtypes, arrays.lists, &all_finite);
+  const py::gil_scoped_release unlocked;
+  RunOnThreads(arrays.lists, chunk_elements, threads, pass);
+  return all_finite;
 }
 
 std::vector<std::tuple<int, int64_t, int64_t>> ChunkSpans(const std::vector<int64_t>& elements,
@@ -130,6 +140,9 @@ PYBIND11_MODULE(_native, module) {
       "average -= (average - variable) * rate, in place: lists of averages, a rate for each.");
   module.def("swap", &SwapArrays, py::arg("first"), py::arg("second"), py::arg("level"),
              "Exchanges the contents of two lists of arrays.");
+  module.def("all_finite", &AllFinite, py::arg("variables"), py::arg("level"),
+             py::arg("threads") = 1, py::arg("chunk_elements") = kCpuChunkElements,
+             "Whether no element of a list of arrays is infinite or NaN.");
   module.def("same_objects", &SameObjects, py::arg("first"), py::arg("second"),
              "Whether two lists or tuples hold the same objects in the same order.");
   BindPlainLoop(module);

@@ -11,8 +11,12 @@ from oracle import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
+    SAME_DTYPES,
     assert_same_bits,
     dtypes_id,
+    extreme,
+    infinite,
+    is_finite,
     normal,
     patterns,
     rate_of,
@@ -21,6 +25,7 @@ from oracle import (
 from tf_mavg import _native
 
 CAPACITY = {"small": 169, "large": 1364}  # positions of two sides in a table, by its form
+CAPACITY_OF_ONE_SIDE = {"small": 254, "large": 2046}
 
 form = pytest.mark.parametrize("form", CAPACITY)
 pytestmark = pytest.mark.gpu
@@ -182,6 +187,55 @@ def test_full_tables(form_on_gpu, tables, extra, rng):
     _native.gpu_swap(averages, variables, form_on_gpu)
     for received, wanted in zip(variables, expected, strict=True):
         assert_same_bits(received, wanted)
+
+
+@form
+@pytest.mark.parametrize("dtype", SAME_DTYPES, ids=str)
+@pytest.mark.parametrize("offset", [0, 1, 3, 16])
+def test_what_is_not_finite_is_found_wherever_it_is(dtype, form_on_gpu, offset):
+    sizes = sizes_around_boundaries(_native.GPU_CHUNK_BYTES // dtype.itemsize)
+    arrays = [np.resize(extreme(dtype), size) for size in sizes]
+    before = [array.copy() for array in arrays]
+
+    def all_finite(arrays):
+        return _native.gpu_all_finite(arrays, form_on_gpu, [offset * dtype.itemsize])
+
+    assert all_finite(arrays)
+    for position, array in enumerate(arrays):
+        few = range(array.size) if array.size < 20 else (0, array.size // 2, array.size - 1)
+        for place in few:
+            array[place] = infinite(dtype)[(place + position) % 6]
+            assert not all_finite([array]), (position, place)
+            if place == few[-1]:
+                assert not all_finite(arrays), (position, place)
+            array[place] = before[position][place]
+    assert all_finite(arrays)
+    for received, wanted in zip(arrays, before, strict=True):
+        assert_same_bits(received, wanted)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)
+def test_every_number_of_half_precision_is_finite_or_not(dtype):
+    numbers = np.arange(2**16, dtype=np.uint16).view(dtype)
+    finite = is_finite(numbers)
+    assert _native.gpu_all_finite([numbers[finite]], "small")
+    for number in [*numbers[~finite][:3], *numbers[~finite][-3:], *numbers[~finite][::97]]:
+        assert not _native.gpu_all_finite([np.array([number])], "small")
+
+
+@form
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_full_tables_of_one_side(form_on_gpu, extra, rng):
+    capacity = CAPACITY_OF_ONE_SIDE[form_on_gpu]
+    sizes = rng.integers(1, 20, 2 * capacity + extra).tolist()
+    sizes.insert(100, 0)
+    sizes[50] = 3 * _native.GPU_CHUNK_BYTES  # one position of many chunks among those of one
+    arrays = [normal(rng, size, FLOAT32) for size in sizes]
+    assert _native.gpu_all_finite(arrays, form_on_gpu)
+    for position in (0, 50, capacity, capacity + 1, len(sizes) - 1):
+        arrays[position][-1] = np.nan
+        assert not _native.gpu_all_finite(arrays, form_on_gpu), position
+        arrays[position][-1] = 1.0
 
 
 def test_offsets_have_64_bits(rng):

@@ -46,7 +46,8 @@ def test_chunks_grow_where_their_numbers_would_not_fit(form):
 
 
 @pytest.mark.parametrize(
-    ("depth", "small", "large"), [(2, 169, 1364), (3, 127, 1023), (4, 101, 818), (5, 84, 682)]
+    ("depth", "small", "large"),
+    [(1, 254, 2046), (2, 169, 1364), (3, 127, 1023), (4, 101, 818), (5, 84, 682)],
 )
 def test_a_deeper_table_holds_fewer_positions(depth, small, large):
     for form, capacity in (("small", small), ("large", large)):
@@ -54,7 +55,7 @@ def test_a_deeper_table_holds_fewer_positions(depth, small, large):
         assert (first[0], second[0]) == (capacity, 1)
 
 
-@pytest.mark.parametrize("depth", [1, 6])
+@pytest.mark.parametrize("depth", [0, 6])
 def test_lists_that_no_kernel_takes_are_refused(depth):
     with pytest.raises(RuntimeError, match=f"No kernel takes {depth} lists at once"):
         _native.gpu_tables([1], depth, 4, "small")

@@ -77,6 +77,17 @@ KERNEL_MUTANTS = {
     "one rate for all averages": Mutant(
         "cuda/moving_average.cuh", "wide, rates[i]", "wide, rates[0]"
     ),
+    "only the last element counts": Mutant(
+        "cuda/all_finite.cuh", "carries |= ExponentCarry", "carries = ExponentCarry"
+    ),
+    "only one thread reports": Mutant(
+        "cuda/all_finite.cuh", "if (HasCarry(carries))",
+        "if (HasCarry(carries) && threadIdx.x == 0)",
+    ),
+    "the largest number taken for infinite": Mutant(
+        "cc/core/all_finite.h", "(BitsOfFloat(value) & 0x7f800000u) + 0x00800000u",
+        "(BitsOfFloat(value) & 0x7fffffffu) + 0x00800001u",
+    ),
 }  # fmt: skip
 CONTRACTION = Mutant("cuda/compile_kernels.py", "--fmad=false", "--fmad=true")
 

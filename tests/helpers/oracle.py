@@ -83,3 +83,25 @@ def delicate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     infinity = int(np.array(np.inf, dtype).view(unsigned))
     found = np.resize(np.array([infinity + 1, sign, 1, sign + infinity + 3], unsigned), shape)
     return found.view(dtype)
+
+
+def extreme(dtype: np.dtype) -> NDArray:
+    """Finite numbers that a test for finiteness may take for others: the largest, denormals."""
+    facts = ml_dtypes.finfo(dtype)
+    found = [facts.max, -facts.max, facts.smallest_subnormal, facts.smallest_normal, 0.0, -0.0, 1]
+    return np.array(found, dtype)
+
+
+def infinite(dtype: np.dtype) -> NDArray:
+    """Numbers that are not finite: both infinities, NaNs of either sign, quiet and signalling."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    sign = 1 << (8 * dtype.itemsize - 1)
+    infinity = int(np.array(np.inf, dtype).view(unsigned))
+    found = [infinity, sign | infinity, infinity + 1, sign | (infinity + 1), sign - 1, 2 * sign - 1]
+    return np.array(found, unsigned).view(dtype)
+
+
+def is_finite(array: NDArray) -> NDArray[np.bool_]:
+    """Which elements are finite, by NumPy, in float64."""
+    with np.errstate(invalid="ignore"):  # A signalling NaN.
+        return np.isfinite(array.astype(FLOAT64))
