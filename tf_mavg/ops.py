@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import tensorflow as tf
+
 from tf_mavg._compat.tensorflow import unconverted
 from tf_mavg._ops.binding import Binding
+from tf_mavg._ops.finite import all_of
 from tf_mavg._ops.library import OPS
-from tf_mavg._ops.lists import Bucket, averaged_lists, emit, swapped_lists
+from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, emit, listed, swapped_lists
 from tf_mavg._ops.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import tensorflow as tf
-
-__all__ = ["Binding", "apply_moving_average", "swap_variables"]
+__all__ = ["Binding", "all_finite", "apply_moving_average", "swap_variables"]
 
 
 @unconverted
@@ -133,3 +134,38 @@ def swap_variables(
         return OPS.swap_variables(first=bucket.first, second=bucket.last, copy=copy)
 
     return emit(lists, make_op, name or "SwapVariables")
+
+
+@unconverted
+def all_finite(variables: Iterable[tf.Variable], name: str | None = None) -> tf.Tensor:
+    """Says whether variables are finite: no element of any of them is infinite or NaN.
+
+    One pass over memory that writes nothing and stops where it finds one that is not. A variable
+    without elements is finite.
+
+    Args:
+      variables: Distinct variables: bfloat16, float16, float32 or float64, of any shape. A
+        partitioned variable stands for its shards.
+      name: Optional name of the returned tensor.
+
+    Returns:
+      A scalar bool tensor. For variables on a GPU, the op waits until the device has done all that
+      it was asked for before, and its answer is in the host's memory.
+
+    Raises:
+      ValueError: If there are no variables, or one occurs twice.
+      TypeError: If something is not a variable, or not of these dtypes.
+      tf.errors.FailedPreconditionError: When run, if a variable is not initialized.
+    """
+    found = buckets(listed(variables))
+    with tf.name_scope(name or "AllFinite") as scope:
+        answers = []
+        for bucket in found:
+            op_name = scope if len(found) == 1 else None
+            with bucket.colocated():
+                if bucket.is_resource:
+                    answer = OPS.resource_all_finite(bucket.last, bucket.last_dtype, name=op_name)
+                else:
+                    answer = OPS.all_finite(bucket.last, name=op_name)
+                answers.append(answer)
+        return all_of(answers, scope)

@@ -24,6 +24,7 @@ class BoundXlaOp : public tensorflow::XlaOpKernel {
 
 REGISTER_XLA_OP(Name("BoundApplyMovingAverage").AllowResourceTypes(), BoundXlaOp);
 REGISTER_XLA_OP(Name("BoundSwapVariables").AllowResourceTypes(), BoundXlaOp);
+REGISTER_XLA_OP(Name("BoundAllFinite").AllowResourceTypes(), BoundXlaOp);
 
 }  // namespace
 }  // namespace tf_mavg

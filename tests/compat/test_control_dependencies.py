@@ -36,3 +36,23 @@ def test_declare_orders_a_binding_like_its_variables(monkeypatch):
         if op.type == "BoundApplyMovingAverage"
     )
     assert "AssignVariableOp" in {op.type for op in update.control_inputs}
+
+
+def test_the_ops_that_only_look_are_registered_as_reads():
+    variable = tf.Variable([0.0])
+    binding = ops.Binding([tf.Variable([0.0])], [variable])
+
+    @tf.function
+    def look():
+        ops.all_finite([variable])
+        binding.all_finite()
+        return ops.all_finite([variable]), binding.all_finite()
+
+    # An answer that nothing uses does not run, as a read does not.
+    nodes = look.get_concrete_function().graph.get_operations()
+    answers = [op for op in nodes if op.type.endswith("AllFinite")]
+    assert [bool(op.outputs[0].consumers()) for op in answers] == [False, False, True, True]
+    assert not any(op.control_inputs for op in answers)
+    outer = tf.function(look).get_concrete_function().graph
+    (call,) = (op for op in outer.get_operations() if op.type.endswith("PartitionedCall"))
+    assert list(call.get_attr("_read_only_resource_inputs")) == [0, 1]

@@ -105,6 +105,17 @@ STEP_MUTANTS = {
         "return copy_on_read();",
     ),
 }  # fmt: skip
+ANSWER_MUTANTS = {
+    "look on another stream": Mutant(
+        "cc/kernels/all_finite_gpu.cc", "stream = StreamOf(ctx)", "stream = nullptr"
+    ),
+    "answer that nothing waits for": Mutant(
+        "cc/kernels/devices_gpu.cc",
+        "EnqueueCall([threads, done = std::move(done)] { threads->Schedule(done); },\n"
+        "                                   StreamOf(ctx))",
+        "(threads->Schedule(done), GpuStatus())",
+    ),
+}
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -191,11 +202,27 @@ def linked_ops(mutant: Mutant, folder: pathlib.Path) -> pathlib.Path:
     return folder / name
 
 
+@pytest.fixture
+def package_with(tmp_path):
+    """Makes a copy of the installed package, with a mutant in its ops."""
+
+    def call(mutant: Mutant) -> pathlib.Path:
+        shutil.copytree(pathlib.Path(tf_mavg.__file__).parent, tmp_path / "package" / "tf_mavg")
+        shutil.copy2(linked_ops(mutant, tmp_path), tmp_path / "package" / "tf_mavg")
+        return tmp_path / "package"
+
+    return call
+
+
 @pytest.mark.parametrize("mutant", STEP_MUTANTS.values(), ids=STEP_MUTANTS)
-def test_the_order_of_a_step_catches(gpu_step, mutant, tmp_path):
-    shutil.copytree(pathlib.Path(tf_mavg.__file__).parent, tmp_path / "package" / "tf_mavg")
-    shutil.copy2(linked_ops(mutant, tmp_path), tmp_path / "package" / "tf_mavg")
-    # Without a mutant both are true: test_gpu_step.py.
-    found = gpu_step("writes_and_reads", package=tmp_path / "package", delay_us=2000)
+def test_the_order_of_a_step_catches(gpu_step, package_with, mutant):
+    # Without a mutant both are true: test_step.py.
+    found = gpu_step("writes_and_reads", package=package_with(mutant), delay_us=2000)
     assert sorted(found) == ["average", "held"]
     assert not all(found.values())
+
+
+@pytest.mark.parametrize("mutant", ANSWER_MUTANTS.values(), ids=ANSWER_MUTANTS)
+def test_the_order_of_answers_catches(gpu_step, package_with, mutant):
+    found = gpu_step("answers", package=package_with(mutant), delay_us=2000)
+    assert found["answers"] != found["expected"]

@@ -39,6 +39,13 @@ def test_steps_reads_and_swaps_keep_their_order_when_the_device_is_slow(gpu_step
     assert gpu_step("writes_and_reads", delay_us=2000) == {"average": True, "held": True}
 
 
+def test_an_answer_is_of_the_values_at_its_place_when_the_device_is_slow(gpu_step):
+    found = gpu_step("answers", delay_us=2000)
+    assert found["answers"] == found["expected"]
+    # Of a thousand variables: nothing else is asked for, and nothing waits.
+    assert found["calls"] == {"memset": 1, "launch": 1, "memcpy": 1, "host_function": 1}
+
+
 def test_a_device_without_an_image_is_told_what_to_do(gpu_step):
     found = gpu_step("refused", force_ptx=False)  # The emulated device refuses machine code.
     assert found["type"] == "FailedPreconditionError"
@@ -54,3 +61,11 @@ def test_a_launch_that_fails_changes_nothing_and_says_what_to_do(gpu_step):
     assert "ResourceApplyMovingAverage" in found["message"]
     assert "CUDA_ERROR_LAUNCH_FAILED (719), unspecified launch failure." in found["message"]
     assert "CUDA_LAUNCH_BLOCKING=1 shows which" in found["message"]
+
+
+def test_an_answer_whose_launch_fails_is_an_error(gpu_step):
+    found = gpu_step("refused_answer", refuse="all_finite_float32=719")
+    assert found["type"] == "InternalError"
+    assert "ResourceAllFinite" in found["message"]
+    assert "CUDA_ERROR_LAUNCH_FAILED (719)" in found["message"]
+    assert found["value"] == [2.0] * 3

@@ -40,6 +40,10 @@ class EagerWorld:
         """Runs the ops that `emit` makes."""
         emit()
 
+    def value(self, emit: Callable[[], tf.Tensor]) -> NDArray:
+        """The value of the tensor that `emit` makes."""
+        return np.array(emit())
+
     def read(self, variables: Sequence[tf.Variable]) -> list[NDArray]:
         """The values of the variables, as copies."""
         return [np.array(variable.numpy()) for variable in variables]
@@ -56,6 +60,10 @@ class FunctionWorld(EagerWorld):
             emit()
 
         body()
+
+    def value(self, emit: Callable[[], tf.Tensor]) -> NDArray:
+        """The value of the tensor that `emit` makes."""
+        return np.array(tf.function(emit)())
 
 
 class SessionWorld:
@@ -80,6 +88,10 @@ class SessionWorld:
     def run(self, emit: Callable[[], Any]) -> None:
         """Runs the ops that `emit` makes."""
         self.session.run(emit())
+
+    def value(self, emit: Callable[[], tf.Tensor]) -> NDArray:
+        """The value of the tensor that `emit` makes."""
+        return np.array(self.session.run(emit()))
 
     def read(self, variables: Sequence[tf.Variable]) -> list[NDArray]:
         """The values of the variables, as copies."""

@@ -171,6 +171,140 @@ def test_a_call_of_a_function_with_a_binding_keeps_its_place(binding, pair):
     assert step().numpy() == [1.0]
 
 
+def test_it_is_asked_for_its_variables_and_not_for_its_averages(binding, pair):
+    average, variable = pair
+    average.assign([np.nan])
+    assert binding.all_finite()
+    variable.assign([np.inf])
+    assert not binding.all_finite()
+
+
+def test_it_is_asked_once_for_variables_of_many_averages():
+    variables = [tf.Variable([1.0]), tf.Variable([1.0], dtype=tf.float16)]
+    averages = [[tf.Variable([0.0]) for _ in variables] for _ in range(6)]
+    binding = ops.Binding(averages, variables)
+    assert len(binding._handles) == 4
+
+    @tf.function
+    def check():
+        return binding.all_finite()
+
+    assert len(emitted.ops_of(graph_of(check), "AllFinite")) == 2
+    assert check()
+    for variable in variables:
+        variable.assign([np.inf])
+        assert not check()
+        variable.assign([1.0])
+
+
+def test_an_answer_waits_for_writes_and_holds_up_later_ones(binding, pair):
+    average, variable = pair
+
+    @tf.function
+    def step():
+        variable.assign_add([np.inf])
+        finite = binding.all_finite()
+        variable.assign([2.0])
+        binding.apply_moving_average(0.5)
+        return finite, average.read_value()
+
+    graph = graph_of(step)
+    assert runs_before(graph, "AssignAddVariableOp", "BoundAllFinite")
+    assert runs_before(graph, "BoundAllFinite", "AssignVariableOp")
+    assert runs_before(graph, "BoundAllFinite", "BoundApplyMovingAverage")
+    finite, value = step()
+    assert not finite
+    assert value.numpy() == [1.0]
+
+
+def test_reads_and_other_answers_run_beside_an_answer(binding, pair):
+    @tf.function
+    def step():
+        first = binding.all_finite()
+        return first, pair[1].read_value(), pair[0].assign_add([1.0]), binding.all_finite()
+
+    graph = graph_of(step)
+    first, second = emitted.ops_of(graph, "BoundAllFinite")
+    assert first not in emitted.ancestors([second])
+    for other in ("ReadVariableOp", "AssignAddVariableOp"):
+        assert first not in emitted.ancestors(emitted.ops_of(graph, other))
+
+
+def test_a_swap_holds_up_an_answer_and_waits_for_it(binding, pair):
+    pair[0].assign([np.nan])
+
+    @tf.function
+    def step():
+        found = [binding.all_finite()]
+        for _ in range(2):
+            binding.swap_variables()
+            found.append(binding.all_finite())
+        return found
+
+    assert [bool(answer) for answer in step()] == [True, False, True]
+
+
+@pytest.mark.parametrize("shared", ["average", "variable"])
+def test_an_answer_keeps_its_place_among_bindings_that_share_a_variable(pair, shared):
+    # No variable is an input of the function: only the bindings are.
+    other = tf.Variable([np.inf])
+    first = ops.Binding(*([v] for v in pair))
+    second = ops.Binding(*(([pair[1]], [other]) if shared == "average" else ([other], [pair[1]])))
+
+    @tf.function
+    def step():
+        before = first.all_finite()
+        second.swap_variables()
+        return before, first.all_finite()
+
+    assert [bool(answer) for answer in step()] == [True, False]
+    swap, answers = (emitted.ops_of(graph_of(step), t) for t in ("SwapVariables", "AllFinite"))
+    assert answers[0] in emitted.ancestors(swap)
+    assert swap[0] in emitted.ancestors(answers[1:])
+
+
+def test_a_call_that_only_asks_is_ordered_as_a_read(binding, pair):
+    variable = pair[1]
+
+    @tf.function(autograph=False)
+    def ask():
+        return binding.all_finite()
+
+    @tf.function
+    def step():
+        variable.assign_add([np.inf])
+        finite = ask()
+        seen = variable.read_value()
+        variable.assign([1.0])
+        return finite, seen, ask()
+
+    graph = graph_of(step)
+    calls = emitted.ops_of(graph, "PartitionedCall")
+    for op, ancestor in [
+        (calls[0], emitted.ops_of(graph, "AssignAddVariableOp")[0]),
+        (emitted.ops_of(graph, "AssignVariableOp")[0], calls[0]),
+        (calls[1], emitted.ops_of(graph, "AssignVariableOp")[0]),
+    ]:
+        assert ancestor in emitted.ancestors([op])
+    assert calls[0] not in emitted.ancestors(emitted.ops_of(graph, "ReadVariableOp"))
+    first, _, second = step()
+    assert (bool(first), bool(second)) == (False, True)
+
+
+def test_an_answer_decides_in_a_conditional_and_in_a_loop(binding, pair):
+    average, variable = pair
+
+    @tf.function
+    def steps(values):
+        for value in values:
+            variable.assign([value])
+            if binding.all_finite():
+                binding.apply_moving_average(0.5)
+
+    steps(tf.constant([1.0, np.inf, 2.0, np.nan]))
+    assert average.numpy() == [1.25]
+
+
 def traced_update(
     average: tf.Variable, variable: tf.Variable
 ) -> tuple[Any, weakref.ref[ops.Binding]]:
@@ -272,6 +406,8 @@ def test_xla_refuses_it_and_says_what_to_do(binding):
         step()
     with pytest.raises(tf.errors.InvalidArgumentError, match="BoundSwapVariables: variables that"):
         tf.function(binding.swap_variables, jit_compile=True)()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="BoundAllFinite: variables that"):
+        tf.function(binding.all_finite, jit_compile=True)()
 
 
 @pytest.mark.cpu  # Saves to disk, whatever the device.

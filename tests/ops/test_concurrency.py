@@ -85,6 +85,8 @@ def test_updates_swaps_assignments_and_reads_at_once():
         lambda: ops.swap_variables(*some_lists(), copy=True),
         lambda: random.choice(held + variables).assign(tf.fill([SIZE], random.random())),
         update_in_function,
+        binding.all_finite,
+        lambda: ops.all_finite(random.sample(held + variables, 4)),
         read,
         read,
     ]

@@ -16,6 +16,8 @@ from oracle import (
     SAME_DTYPES,
     assert_same_bits,
     dtypes_id,
+    extreme,
+    infinite,
     normal,
     patterns,
 )
@@ -132,6 +134,35 @@ def test_a_number_out_of_range_is_refused_when_a_function_is_traced(name, value)
     with pytest.raises(ValueError, match=rf"in \[0, 1\]\. Received: {name}={value}"):
         step()
     assert average.numpy() == [1]
+
+
+@pytest.mark.parametrize("dtype", SAME_DTYPES, ids=str)
+def test_an_answer_is_of_the_values_at_its_place_in_the_program(dtype):
+    variables = [tf.Variable(np.resize(extreme(dtype), size)) for size in SIZES]
+
+    @tf.function(jit_compile=True)
+    def ask(value):
+        before = ops.all_finite(variables)
+        kept = variables[2].read_value()
+        variables[2].assign(tf.tensor_scatter_nd_update(kept, [[16]], [value]))
+        spoilt = ops.all_finite(variables)
+        variables[2].assign(kept)
+        return before, spoilt, ops.all_finite(variables)
+
+    for value in extreme(dtype):
+        assert [bool(answer) for answer in ask(tf.constant(value))] == [True, True, True], value
+    for value in infinite(dtype):
+        assert [bool(answer) for answer in ask(tf.constant(value))] == [True, False, True], value
+
+
+def test_an_answer_about_several_dtypes_at_once():
+    variables = [tf.Variable(np.ones(3, dtype)) for dtype in SAME_DTYPES]
+    ask = tf.function(lambda: ops.all_finite(variables), jit_compile=True)
+    assert ask()
+    for variable in variables:
+        variable.assign(variable * np.inf)
+        assert not ask()
+        variable.assign(tf.ones_like(variable))
 
 
 def test_a_function_is_traced_once_for_all_decays():

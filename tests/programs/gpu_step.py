@@ -174,6 +174,39 @@ def writes_and_reads() -> dict[str, bool]:
     }
 
 
+def answers() -> dict[str, object]:
+    """Whether values that follow each other at once are finite, and what one answer asks for."""
+    variable = tf.Variable(tf.zeros([SIZE]))
+    values = [0.0, np.inf, 1.0, np.nan, -np.inf, 2.0, np.nan, 3.0]
+
+    def on_host(variables: list[tf.Variable]) -> tf.Tensor:
+        answer = ops.all_finite(variables)
+        with tf.device("/cpu:0"):  # Uses it as soon as it is there, without a copy.
+            return tf.where(answer, 1, 0)
+
+    @tf.function
+    def each_in_order() -> list[tf.Tensor]:
+        found = []
+        for value in values:
+            variable.assign(tf.fill([SIZE], value))
+            found.append(on_host([variable]))
+        return found
+
+    found = [[bool(answer) for answer in each_in_order()] for _ in range(3)]
+    many = [tf.Variable(tf.zeros([7])) for _ in range(VARIABLES)]
+    of_many = tf.function(lambda: on_host(many))
+    log = Log(os.environ["TF_MAVG_EMULATOR_LOG"])
+    for _ in range(3):
+        of_many()
+    log.since_last()
+    of_many()
+    return {
+        "answers": found,
+        "expected": [[bool(np.isfinite(value)) for value in values]] * 3,
+        "calls": Counter(record["call"] for record in log.since_last()),
+    }
+
+
 def refused() -> dict[str, object]:
     """The error of a device for which there is no image, and whether the average is untouched."""
     average, variable = tf.Variable(tf.ones([3])), tf.Variable(tf.zeros([3]))
@@ -184,6 +217,21 @@ def refused() -> dict[str, object]:
             "type": type(error).__name__,
             "message": error.message,
             "unchanged": average.numpy().tolist() == [1.0] * 3,
+        }
+    return {}
+
+
+def refused_answer() -> dict[str, object]:
+    """The error of an answer whose kernel is not launched, and whether the variable is free."""
+    variable = tf.Variable(tf.ones([3]))
+    try:
+        ops.all_finite([variable])
+    except tf.errors.OpError as error:
+        variable.assign_add(tf.ones([3]))
+        return {
+            "type": type(error).__name__,
+            "message": error.message,
+            "value": variable.numpy().tolist(),
         }
     return {}
 

@@ -10,8 +10,12 @@ from __future__ import annotations
 import weakref
 from typing import Any, Final
 
-from tensorflow.python.framework import auto_control_deps
+from tensorflow.python.framework import auto_control_deps, auto_control_deps_utils
 from tensorflow.python.framework.func_graph import FuncGraph
+
+# They write none of their variables. One whose answer nothing uses does not run.
+for _op in ("ResourceAllFinite", "BoundAllFinite"):
+    auto_control_deps_utils.register_read_only_resource_op(_op)
 
 # For each binding, by id of its handle, the handles of the averages and of the variables that
 # it binds. All of these are eager tensors.
@@ -47,14 +51,18 @@ def _resolve_bindings(op: Any, reads: Any, writes: Any) -> bool:
     if not _bindings or not isinstance(op.graph, FuncGraph):
         return False
     touched = _touched_in(op.graph)
-    found = [touched[id(t)] for t in (*reads, *writes) if id(t) in touched] if touched else []
+    if not touched:
+        return False
+    found = [(touched[id(t)], t in writes) for t in (*reads, *writes) if id(t) in touched]
     before = len(reads) + len(writes)
-    for averages, variables in found:
-        # What is in the body of a call or a loop may be a swap.
-        read = variables if op.type == "BoundApplyMovingAverage" else []
-        written = averages if read else averages + variables
+    for (averages, variables), is_written in found:
+        # A binding that is only read is asked whether its variables are finite. What else is in the
+        # body of a call or a loop may be a swap.
+        only_read = not is_written or op.type == "BoundApplyMovingAverage"
+        written = (averages if only_read else averages + variables) if is_written else []
         writes.update(t for t in written if t not in writes)
-        reads.update(t for t in read if t not in writes)
+        if only_read:
+            reads.update(t for t in variables if t not in writes)
     return len(reads) + len(writes) > before
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg._compat import control_dependencies
+from tf_mavg._ops.finite import all_of
 from tf_mavg._ops.library import OPS
 from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, check_swap_dtypes
 from tf_mavg._ops.rates import Rates
@@ -39,6 +40,12 @@ class Binding:
         self._count = len(self._lists.sides) - 1
         self._buckets = buckets(self._lists)
         self._handles = [_bind(bucket) for bucket in self._buckets]
+        # Variables of more averages than one op takes are bound several times, and looked at once.
+        by_first_variable = {
+            id(bucket.sides[-1][0]): handle
+            for handle, bucket in zip(self._handles, self._buckets, strict=True)
+        }
+        self._handles_of_variables = list(by_first_variable.values())
         # Of the last eager step: its decay, and each handle with its rates.
         self._kept_decay: Any = None
         self._kept: list[tuple[tf.Tensor, tf.Tensor]] = []
@@ -82,6 +89,10 @@ class Binding:
             check_swap_dtypes(self._lists.sides[index], self._lists.sides[-1])
         for handle, bucket in chosen:
             OPS.bound_swap_variables(handle, index=bucket.indices.index(index), copy=copy)
+
+    def all_finite(self) -> tf.Tensor:
+        """`all_finite` of the bound variables, not of their averages."""
+        return all_of([OPS.bound_all_finite(handle) for handle in self._handles_of_variables])
 
 
 def _bind(bucket: Bucket) -> tf.Tensor:

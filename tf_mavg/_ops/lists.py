@@ -25,7 +25,8 @@ class Lists:
     """Lists of variables, whose members at one position belong together.
 
     Attributes:
-      sides: The lists, of one length: each of averages, then the variables; or the two of a swap.
+      sides: The lists, of one length: each of averages, then the variables; or the two of a swap;
+        or variables alone.
       names: What the caller calls each list, for messages.
     """
 
@@ -143,6 +144,16 @@ def swapped_lists(first: Iterable[Any], second: Iterable[Any]) -> Lists:
     return lists
 
 
+def listed(variables: Iterable[Any]) -> Lists:
+    """The list of an op that takes variables alone.
+
+    Raises:
+      ValueError: As `make_lists`.
+      TypeError: As `make_lists`.
+    """
+    return make_lists([variables], ["variables"])
+
+
 def make_lists(sides: Sequence[Iterable[Any]], names: Sequence[str]) -> Lists:
     """Makes lists and checks all that does not depend on the op.
 
@@ -159,9 +170,9 @@ def make_lists(sides: Sequence[Iterable[Any]], names: Sequence[str]) -> Lists:
     lengths = [len(variables) for variables in lists.sides]
     if len(set(lengths)) > 1 or 0 in lengths:
         received = _joined([f"{n} {name}" for n, name in zip(lengths, names, strict=True)])
+        length = "one length, at least 1" if len(names) > 1 else "at least one member"
         message = (
-            f"{_joined([f'`{name}`' for name in names])} must have one length, at least 1. "
-            f"Received: {received}."
+            f"{_joined([f'`{name}`' for name in names])} must have {length}. Received: {received}."
         )
         raise ValueError(message)
     places: dict[int, str] = {}
@@ -184,7 +195,7 @@ def make_lists(sides: Sequence[Iterable[Any]], names: Sequence[str]) -> Lists:
 
 
 def _joined(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _check_is_variable(place: str, variable: object) -> None:
@@ -262,6 +273,8 @@ def buckets(lists: Lists) -> list[Bucket]:
     found = []
     for key, members in positions.items():
         sides = [[side[position] for position in members] for side in lists.sides]
+        if len(sides) == 1:  # Variables alone.
+            found.append(Bucket((sides[-1],), ()))
         by_dtype: dict[tf.DType, list[int]] = {}
         for index, dtype in enumerate(key[2:-1]):
             by_dtype.setdefault(dtype, []).append(index)
