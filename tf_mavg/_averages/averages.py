@@ -23,6 +23,7 @@ from tf_mavg._averages.dtypes import average_dtype
 from tf_mavg._averages.entries import Entries, graph_at_hand
 from tf_mavg._averages.entry import Entry, assign_all, size_of
 from tf_mavg._averages.exchange import Exchange, check_can_save
+from tf_mavg._averages.finite import UPDATE
 from tf_mavg._averages.holders import note_holder
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.late import LateStarts
@@ -68,13 +69,14 @@ class Averages:
       late: Those that are still to start.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing to choose.
         self,
         name: str,
         average_dtype: str | None = "same",
         *,
         pace: Pace,
         placement: str = "replicated",
+        if_not_finite: str = UPDATE,
         way_out: str = "while averages and variables are swapped; swap back first.",
     ) -> None:
         """Makes a holder without averages.
@@ -86,6 +88,7 @@ class Averages:
           pace: How far they move at each step.
           placement: "replicated" for averages beside each component of their variables; "sharded"
             for one average for all replicas, see shares.py.
+          if_not_finite: What a step does where a variable is not finite; see finite.py.
           way_out: The end of every refusal while swapped.
         """
         self.name = name
@@ -94,6 +97,7 @@ class Averages:
         self.of_each = len(pace.decays)
         self.steps = Steps(name)
         self.placement = placement
+        self.if_not_finite = if_not_finite
         self.state = SwapState(way_out, self.of_each)
         self._entries = Entries(self.of_each)
         self.update = Updates(self)
@@ -107,7 +111,11 @@ class Averages:
         """A holder of its own, for the copies of the variables."""
         pace = copy.deepcopy(self.pace, memo)
         copied = memo[id(self)] = Averages(
-            self.name, self.average_dtype, pace=pace, placement=self.placement
+            self.name,
+            self.average_dtype,
+            pace=pace,
+            placement=self.placement,
+            if_not_finite=self.if_not_finite,
         )
         copied.state = copy.deepcopy(self.state, memo)
         copied.tracked.offers_slots = self.tracked.offers_slots

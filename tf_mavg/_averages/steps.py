@@ -78,9 +78,11 @@ class Steps:
         value = self._at(devices, graph)[0].read_value() + 1
         return int(value) if tf.executing_eagerly() else value
 
-    def advance(self, devices: Iterable[str], graph: tf.Graph | None = None) -> list[tf.Operation]:
-        """Counts a step that has been taken; returns the operations that do, in a graph."""
-        made = [count.assign_add(1, read_value=False) for count in self._at(devices, graph)]
+    def advance(
+        self, devices: Iterable[str], graph: tf.Graph | None = None, by: Any = 1
+    ) -> list[tf.Operation]:
+        """Counts a step that has been taken, 0 or 1; returns the operations that do, in a graph."""
+        made = [count.assign_add(by, read_value=False) for count in self._at(devices, graph)]
         return [] if tf.executing_eagerly() else made
 
     def set(self, value: int) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import tensorflow as tf
 
 from tf_mavg import _native
+from tf_mavg._averages.finite import RAISE, UPDATE, check_finite
 from tf_mavg._averages.steps import host_of
 from tf_mavg._averages.work import AtHand, BoundWork, ListedWork
 from tf_mavg._compat.distribute import replica_at_hand
 from tf_mavg._compat.tensorflow import compiles_with_xla, is_exporting
+from tf_mavg._ops.rates import rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,26 +92,59 @@ class Updates:
     def _step(
         self, work: BoundWork | ListedWork, decay: Any, graph: tf.Graph | None = None
     ) -> tf.Operation | None:
-        """Updates at a decay; or at the rate of this step, and counts it.
-
-        An update that fails is not counted.
-        """
-        if decay is not None:
+        """Updates at a decay, or at the rate of this step; looks before at what must be finite."""
+        choice = self._averages.if_not_finite
+        if choice == UPDATE and decay is not None:
             return work.update(decay)
+        components, finite, checks = work.at_hand.components, None, []
+        if choice != UPDATE and components:
+            finite = work.all_finite()
+            if choice == RAISE:
+                finite, checks = None, check_finite(finite, components)
+            elif tf.executing_eagerly():
+                if not finite:
+                    return None
+                finite = None
+        with tf.control_dependencies(checks):
+            if decay is None:
+                return self._count(work, graph, finite)
+            if finite is None:
+                return work.update(decay)
+            with tf.device(host_of(components[0].device)):
+                rates = _if(finite, rates_of(decay))
+            return work.update(rates=rates)
+
+    def _count(
+        self,
+        work: BoundWork | ListedWork,
+        graph: tf.Graph | None,
+        finite: tf.Tensor | None = None,
+    ) -> tf.Operation | None:
+        """Updates at the rate of this step, and counts it.
+
+        An update that fails is not counted, nor one that is skipped.
+
+        Args:
+          work: What to update.
+          graph: The graph of TensorFlow 1 that it is of.
+          finite: Whether to do it; by default yes.
+        """
         devices = work.at_hand.devices
         if not devices:
             return None
         steps, pace = self._averages.steps, self._averages.pace
         with tf.device(host_of(devices[0])):  # Not as so many kernels of a GPU.
             n = steps.next(devices, graph)
-            rates = _told(pace.rates(n))
-            overwriting = _told(pace.overwriting_rates(n))
+            rates = _if(finite, _told(pace.rates(n)))
+            overwriting = _if(finite, _told(pace.overwriting_rates(n)))
         done = [work.update(rates=rates)]
         if pace.overwrite_every is not None:
             with tf.control_dependencies(_operations(done)):
                 done.append(work.overwrite(overwriting))
         with tf.control_dependencies(_operations(done)):
-            counted = steps.advance(devices, graph)
+            counted = steps.advance(
+                devices, graph, 1 if finite is None else tf.cast(finite, tf.int64)
+            )
         return tf.group(*counted) if graph is not None else done[-1]
 
     def _entries_of(self, variables: Variables) -> list[tuple[Entry, ...]]:
@@ -135,6 +170,11 @@ class Updates:
 def _operations(done: list[tf.Operation | None]) -> list[tf.Operation]:
     """What the next operation waits for; nothing, where control dependencies are automatic."""
     return [one for one in done if one is not None]
+
+
+def _if(finite: tf.Tensor | None, rates: Any) -> Any:
+    """Rates, or in a function zeros if not all is finite: a rate of 0 writes nothing."""
+    return rates if finite is None else tf.where(finite, rates, tf.zeros_like(rates))
 
 
 def _told(rates: list[Any]) -> Any:

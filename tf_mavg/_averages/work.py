@@ -55,6 +55,12 @@ class BoundWork:
         if self._binding is not None:
             self._binding.apply_moving_average(decay, rates=rates)
 
+    def all_finite(self) -> tf.Tensor:
+        """Whether all components at hand are finite."""
+        if self._binding is not None and len(self.at_hand.averaged) == len(self.at_hand.components):
+            return self._binding.all_finite()
+        return ops.all_finite(self.at_hand.components)
+
     def overwrite(self, rate: Any) -> None:
         """Gives the variables their first averages at rate 1, keeps them at rate 0."""
         if self._binding is None:
@@ -79,6 +85,10 @@ class ListedWork:
         if not averaged:
             return tf.group()
         return ops.apply_moving_average(averages, averaged, decay, self._name, rates=rates)
+
+    def all_finite(self) -> tf.Tensor:
+        """As of `BoundWork`."""
+        return ops.all_finite(self.at_hand.components)
 
     def overwrite(self, rate: Any) -> tf.Operation:
         """As of `BoundWork`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
 from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
+from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.pace import Pace, several
 from tf_mavg._averages.shares import check_placement
@@ -57,6 +58,7 @@ class AveragingOptimizer(AveragingState):
         start: int = 0,
         every: int = 1,
         overwrite_every: int | None = None,
+        if_not_finite: Literal["update", "skip", "raise"] = "update",
         extra_variables: Iterable[Any] | Callable[[], Iterable[Any]] = (),
     ) -> None:
         """Wraps `optimizer`.
@@ -97,6 +99,10 @@ class AveragingOptimizer(AveragingState):
             such as counts and the states of random numbers, have no average: a swap and a file
             leave them as they are. A configuration has the paths of the others, and finds them in
             the model that is compiled with the optimizer.
+          if_not_finite: What a step does to averages where a weight has NaN or infinite elements.
+            "skip" leaves all of them as they are, and does not count the step; "raise" raises
+            tf.errors.InvalidArgumentError before any average has changed, which XLA cannot compile.
+            Both cost one more reading of the weights. By default averages become what they would.
 
         Raises:
           TypeError: If `optimizer` is no optimizer of the same Keras, a number of steps is no whole
@@ -110,6 +116,7 @@ class AveragingOptimizer(AveragingState):
         check_choice("num_updates", num_updates, (None, WARM_UP))
         check_average_dtype(average_dtype)
         check_placement(placement)
+        check_if_not_finite(if_not_finite)
         extra = ExtraVariables(extra_variables)
         wrapped = self._optimizer_of(optimizer)
         super().__init__(name=name, **self._base_arguments)  # type: ignore[call-arg]
@@ -131,7 +138,12 @@ class AveragingOptimizer(AveragingState):
         )
         check_alone(pace, num_updates, placement)
         self.holder = Averages(
-            "average", average_dtype, pace=pace, placement=placement, way_out=_WAY_OUT
+            "average",
+            average_dtype,
+            pace=pace,
+            placement=placement,
+            if_not_finite=if_not_finite,
+            way_out=_WAY_OUT,
         )
         self._decays = decays
         self._is_listed = isinstance(average_decay, list | tuple)

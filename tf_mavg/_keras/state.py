@@ -219,6 +219,7 @@ class AveragingState:
             "start": self.holder.pace.start,
             "every": self.holder.pace.every,
             "overwrite_every": self.holder.pace.overwrite_every,
+            "if_not_finite": self.holder.if_not_finite,
         }
 
     @classmethod

@@ -14,6 +14,12 @@ import tensorflow as tf
 from tf_mavg._ops.lists import check_decay
 
 
+def rates_of(decay: Any) -> tf.Tensor:
+    """The rates of a decay, or of a list of them, as one float32 tensor."""
+    decays = list(decay) if isinstance(decay, list | tuple) else [decay]
+    return Rates(len(decays), decays, None).of(tuple(range(len(decays))))
+
+
 class Rates:
     """A rate for each list of averages: numbers that the host knows, or tensors."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
 from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
+from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.pace import Pace
 from tf_mavg._averages.shares import check_placement
@@ -73,6 +74,7 @@ class ExponentialMovingAverage(
         start: int = 0,
         every: int = 1,
         overwrite_every: int | None = None,
+        if_not_finite: Literal["update", "skip", "raise"] = "update",
         placement: str = "replicated",
     ) -> None:
         """Makes an object without averages; `apply` makes them.
@@ -100,23 +102,36 @@ class ExponentialMovingAverage(
           overwrite_every: At each so many calls of `apply`, after the averages have moved, the
             variables take the values of their first averages, and train on from these: Switch EMA,
             arXiv 2402.09240. By default they never do.
+          if_not_finite: What `apply` does where a variable has NaN or infinite elements. "skip"
+            leaves all averages as they are, and does not count the step; "raise" raises
+            tf.errors.InvalidArgumentError before any average has changed, which XLA cannot compile.
+            Both cost one more reading of the variables. By default averages become what they
+            would.
           placement: With "sharded", the replicas of a MirroredStrategy or
             MultiWorkerMirroredStrategy share the averages: each has and updates those of its share
             of the variables. By default each has all. Without a strategy both are the same.
 
         Raises:
           TypeError: If `start`, `every` or `overwrite_every` is no whole number.
-          ValueError: If `decay` is a number and not in [0, 1], `average_dtype` or `placement` is
-            another one, `start` is below 0, `every` or `overwrite_every` below 1, or `num_updates`
-            is given beside one of these or a schedule, or `overwrite_every` beside "sharded".
+          ValueError: If `decay` is a number and not in [0, 1], `average_dtype`, `if_not_finite` or
+            `placement` is another one, `start` is below 0, `every` or `overwrite_every` below 1, or
+            `num_updates` is given beside one of these or a schedule, or `overwrite_every` beside
+            "sharded".
         """
         pace = Pace(decay, start, every, overwrite_every)
         check_average_dtype(average_dtype)
         check_placement(placement)
+        check_if_not_finite(if_not_finite)
         check_alone(pace, num_updates, placement)
         # The base class keeps those of tensors, which it makes and updates.
         super().__init__(pace.decays[0], num_updates, zero_debias, name)
-        self.holder = Averages(name, average_dtype, pace=pace, placement=placement)
+        self.holder = Averages(
+            name,
+            average_dtype,
+            pace=pace,
+            placement=placement,
+            if_not_finite=if_not_finite,
+        )
         self._track_trackable(self.holder.tracked, "averages")
 
     @property
@@ -147,6 +162,7 @@ class ExponentialMovingAverage(
           ValueError: If the list is empty or names a variable twice.
           RuntimeError: While averages and variables are swapped; inside a tf.function when it runs,
             as tf.errors.InvalidArgumentError.
+          tf.errors.InvalidArgumentError: With if_not_finite="raise", if a variable is not finite.
         """
         # A list of TensorFlow's own, which tracks, may hold other elements than it shows.
         elements: Any = var_list if type(var_list) in {list, tuple} else _listed(var_list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
 
@@ -51,6 +51,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         start: int = 0,
         every: int = 1,
         overwrite_every: int | None = None,
+        if_not_finite: Literal["update", "skip", "raise"] = "update",
         placement: str = "replicated",
     ) -> None:
         """Wraps `opt`.
@@ -74,6 +75,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           every: Averages move at each so many steps. See `ExponentialMovingAverage`.
           overwrite_every: Variables take the values of their averages at each so many steps. See
             `ExponentialMovingAverage`.
+          if_not_finite: What a step does to averages where a variable has NaN or infinite elements.
+            See `ExponentialMovingAverage`.
           placement: See `ExponentialMovingAverage`.
 
         Raises:
@@ -97,6 +100,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             start=start,
             every=every,
             overwrite_every=overwrite_every,
+            if_not_finite=if_not_finite,
             placement=placement,
         )
         self.holder = self._averages.holder
