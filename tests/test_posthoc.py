@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tf_mavg
+from tf_mavg._decays.profiles import profile
 from tf_mavg.decays import PowerFunction
-from tf_mavg.posthoc import Snapshots, coefficients, exponent_of, reconstruct
+from tf_mavg.posthoc import Snapshots, coefficients, exponent_of, reconstruct, sigma_rel_of
 
 # Snapshots of the sources' small system: steps and widths.
 STEPS = [500, 1000, 500, 1000]
@@ -110,6 +111,18 @@ def test_the_reconstruction_is_near_the_average_that_was_tracked(sigma_rel, erro
 def test_what_does_not_fit_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         coefficients(*arguments)
+
+
+@given(st.integers(1, 10**6), st.floats(0, 60))
+def test_a_profile_has_sum_one_and_the_width_of_its_exponent(end, exponent):
+    """The sum and the standard deviation over the midpoints of a fine grid."""
+    at = (np.arange(20_000) + 0.5) * end / 20_000
+    shares = profile(at, end, exponent) * end / 20_000
+    assert shares.sum() == pytest.approx(1, abs=1e-4)
+    mean = shares @ at
+    width = np.sqrt(shares @ (at - mean) ** 2) / end
+    assert width == pytest.approx(sigma_rel_of(exponent), rel=1e-3)
+    assert profile(end * 1.001, end, exponent) == 0
 
 
 # Snapshots in files.

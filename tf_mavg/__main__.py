@@ -30,7 +30,7 @@ def main() -> None:
     else:
         try:
             print(options.run(options))
-        except (OSError, ValueError) as error:  # What the user can put right.
+        except (OSError, ValueError, ModuleNotFoundError) as error:  # The user can put it right.
             parser.exit(1, f"tf_mavg {options.command}: {error}\n")
 
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from tf_mavg._decays.profiles import exponent_of, sigma_rel_of
 from tf_mavg._decays.reconstruction import coefficients
 from tf_mavg._files.merging import merge_files
-from tf_mavg._posthoc.listing import read_list
+from tf_mavg._posthoc.plot import draw
+from tf_mavg._posthoc.recipe import recipe_of
 from tf_mavg._posthoc.session_hook import SnapshotSaverHook
 from tf_mavg._posthoc.snapshots import Snapshots
 
@@ -34,6 +35,7 @@ __all__ = [
     "Snapshots",
     "coefficients",
     "exponent_of",
+    "plot_profiles",
     "reconstruct",
     "sigma_rel_of",
 ]
@@ -64,7 +66,8 @@ def reconstruct(
     Raises:
       FileExistsError: If an output exists.
       FileNotFoundError: If the folder has no snapshots.
-      ValueError: If no snapshot is of that step, or there are not as many outputs as widths.
+      ValueError: If there is no such width, no snapshot is of that step, or there are not as many
+        outputs as widths.
     """
     widths, outputs = _listed(sigma_rel), [Path(one) for one in _listed(output)]
     if len(set(outputs)) != len(widths):
@@ -73,21 +76,46 @@ def reconstruct(
             f"sigma_rel={sigma_rel}."
         )
         raise ValueError(message)
-    snapshots = read_list(Path(directory))
-    if not snapshots:
-        message = f"The folder must have snapshots, of Snapshots. Received: {directory}, without."
-        raise FileNotFoundError(message)
-    last = snapshots[-1].step if step is None else step
-    used = [one for one in snapshots if one.step <= last]
-    targets = [exponent_of(width) for width in widths]
-    steps, exponents = [one.step for one in used] or [0], [one.exponent for one in used] or [0.0]
-    rows = coefficients(steps, exponents, last, targets)
+    made = recipe_of(Path(directory), widths, step)
     merge_files(
-        [Path(directory) / one.file for one in used],
-        dict(zip(outputs, rows.tolist(), strict=True)),
+        [Path(directory) / one.file for one in made.snapshots],
+        dict(zip(outputs, made.coefficients.tolist(), strict=True)),
         "float32",
         progress,
     )
+
+
+def plot_profiles(
+    directory: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    sigma_rel: float | Sequence[float],
+    step: int | None = None,
+) -> None:
+    """Draws how near the snapshots of a folder come to averages of other widths.
+
+    For each width there is a panel with two curves: how much the average asked for weighs the
+    weights of each step, and how much what `reconstruct` makes of the snapshots weighs them. Its
+    title has the norm of their difference, in percent of the norm of the first. The files of the
+    snapshots are not read. Needs matplotlib: `pip install 'tf_mavg[plots]'`.
+
+    Args:
+      directory: The folder of `Snapshots`.
+      path: Where to save the plot: a .png, .svg or .pdf file, which is replaced if it exists.
+      sigma_rel: Relative widths in (0, 0.288675]: one, or several.
+      step: How many updates the averages have: one of the snapshots'; by default the last.
+
+    Raises:
+      FileNotFoundError: If the folder has no snapshots.
+      IsADirectoryError: If `path` is a folder.
+      ModuleNotFoundError: If matplotlib is not installed.
+      ValueError: If the suffix is none of these, or there is no such width, or no snapshot is of
+        that step.
+    """
+    widths = _listed(sigma_rel)
+    if not widths:
+        message = f"There must be a width to plot. Received: sigma_rel={sigma_rel}."
+        raise ValueError(message)
+    draw(recipe_of(Path(directory), widths, step), Path(path))
 
 
 def _listed(value: Any) -> list[Any]:

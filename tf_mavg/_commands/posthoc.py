@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tf_mavg._commands.progress import bar
-from tf_mavg.posthoc import reconstruct
+from tf_mavg._posthoc.plot import check_can_plot
+from tf_mavg.posthoc import plot_profiles, reconstruct
 
 if TYPE_CHECKING:
     import argparse
@@ -38,9 +39,22 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--step", type=int, help="how many updates the averages have (default: the most)"
     )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="PLOT",
+        help="save how near the snapshots come to the profile of each average: .png, .svg or .pdf; "
+        "needs matplotlib, of tf_mavg[plots]",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> str:
-    reconstruct(options.directory, options.output, options.sigma_rel, options.step, progress=bar)
-    return "\n".join(f"written: {output}" for output in options.output)
+    directory, widths, step = options.directory, options.sigma_rel, options.step
+    if options.plot:
+        check_can_plot(options.plot)
+    reconstruct(directory, options.output, widths, step, progress=bar)
+    if options.plot:
+        plot_profiles(directory, options.plot, widths, step)
+    written = [*options.output, *filter(None, [options.plot])]
+    return "\n".join(f"written: {path}" for path in written)

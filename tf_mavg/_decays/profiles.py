@@ -9,11 +9,14 @@ Models" (EDM2), arXiv 2312.02696, equations 121 to 126.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from tf_mavg._decays.numbers import not_negative, positive
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 # The width of the uniform average, of exponent 0; weights that grow are narrower.
 WIDEST: Final = 12**-0.5
@@ -48,3 +51,18 @@ def exponent_of(sigma_rel: float) -> float:
     x = sigma**-2
     largest = max(np.roots([1.0, 7.0, 16.0 - x, 12.0 - x]).real)
     return max(float(largest), 0.0)  # Rounding may leave the uniform average's below 0.
+
+
+def profile(at: ArrayLike, end: ArrayLike, exponent: ArrayLike) -> Any:
+    """How much an average weighs the values of steps: a density of steps (EDM2, equation 121).
+
+    Args:
+      at: The steps, 0 or more.
+      end: How many updates the average has, above 0; later steps weigh nothing.
+      exponent: Of the profile, 0 or more. All three are broadcast against each other.
+
+    Returns:
+      Densities a step, in float64. Their integral from 0 to `end` is 1.
+    """
+    t, last, g = (np.asarray(one, np.float64) for one in (at, end, exponent))
+    return np.where(t <= last, (g + 1) / last * np.minimum(t / last, 1) ** g, 0.0)

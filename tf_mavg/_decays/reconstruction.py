@@ -1,4 +1,4 @@
-"""Power function averages from others: the coefficients of snapshots in another average.
+"""Power function averages from others: coefficients of snapshots, and how near their sums come.
 
 Source: Karras et al. (EDM2), arXiv 2312.02696, equation 151 and Algorithm 3.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tf_mavg._decays.profiles import profile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -53,6 +55,53 @@ def coefficients(
             row[:] = 0
             row[own] = 1
     return found.reshape(*wanted.shape, -1)
+
+
+def profile_of_sums(
+    coefficients: ArrayLike, steps: ArrayLike, exponents: ArrayLike, at: ArrayLike
+) -> NDArray[np.float64]:
+    """How much sums of snapshots weigh the values of steps.
+
+    Args:
+      coefficients: For each sum a coefficient for each of n snapshots: shape [m, n].
+      steps: For each snapshot, how many updates its average had: shape [n].
+      exponents: For each snapshot, the exponent of its `PowerFunction`: shape [n].
+      at: The steps, of shape [k].
+
+    Returns:
+      Densities a step, in float64, of shape [m, k].
+    """
+    own = profile(np.asarray(at)[None], np.asarray(steps)[:, None], np.asarray(exponents)[:, None])
+    return np.asarray(np.asarray(coefficients, np.float64) @ own)
+
+
+def profile_errors(
+    coefficients: ArrayLike,
+    steps: ArrayLike,
+    exponents: ArrayLike,
+    target_step: float,
+    target_exponents: ArrayLike,
+) -> NDArray[np.float64]:
+    """How far the profiles of sums of snapshots are from those of averages.
+
+    Args:
+      coefficients: For each of m averages a coefficient for each of n snapshots: shape [m, n].
+      steps: For each snapshot, how many updates its average had: shape [n].
+      exponents: For each snapshot, the exponent of its `PowerFunction`: shape [n].
+      target_step: How many updates the averages have.
+      target_exponents: Their exponents: shape [m].
+
+    Returns:
+      The norm of the difference of the two profiles, in parts of the norm of the average's; in
+      float64, of shape [m]. Below some 1e-8 it is rounding.
+    """
+    rows, wanted = np.asarray(coefficients, np.float64), np.asarray(target_exponents, np.float64)
+    at, of = np.asarray(steps, np.float64), np.asarray(exponents, np.float64)
+    sums = rows @ _inner_products(at[:, None], of[:, None], at, of)
+    targets = _inner_products(at[:, None], of[:, None], target_step, wanted)
+    own = _inner_products(target_step, wanted, target_step, wanted)
+    squares = (sums * rows).sum(axis=1) - 2 * (rows * targets.T).sum(axis=1) + own
+    return np.asarray(np.sqrt(np.maximum(squares, 0) / own))
 
 
 def _inner_products(t_a: Any, g_a: Any, t_b: Any, g_b: Any) -> Any:
