@@ -63,6 +63,12 @@ def test_it_is_the_same_while_swapped():
     np.testing.assert_allclose(chosen, norms(variables, average)[1:2], rtol=1e-6)
 
 
+def test_it_is_refused_while_variables_hold_rounded_averages():
+    _, average = averaged(BFLOAT16, "float32")
+    with pytest.raises(RuntimeError, match="of another dtype have no distance"), average.swapped():
+        average.distance()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_shows(bad):
     variables, average = averaged()
@@ -87,6 +93,17 @@ def test_in_a_session(kind):
         values = zip(*one.values(), strict=True)
         expected = np.sqrt(sum(np.square(v - a).sum(dtype=float) for v, a in values))
         np.testing.assert_allclose(one.session.run(distance), expected, rtol=1e-6)
+
+
+def test_it_waits_for_what_comes_before_it_in_a_graph():
+    with tf.Graph().as_default(), tf1.Session() as session:
+        variable = tf1.get_variable("v", initializer=[0.0], use_resource=False)
+        average = tf_mavg.ExponentialMovingAverage(0.5)
+        average.create_averages([variable])
+        with tf.control_dependencies([tf1.assign(variable, [3.0])]):
+            distance = average.distance()
+        session.run(tf1.global_variables_initializer())
+        assert session.run(distance) == 3.0
 
 
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])

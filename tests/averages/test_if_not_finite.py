@@ -174,6 +174,32 @@ def test_replicas_decide_alike(placement, logical_cpus):
     assert {int(count) for count in average.holder.steps.variables()} == {1}
 
 
+@pytest.mark.cpu  # Replicas on logical processors.
+def test_variables_that_replicas_differ_in_are_refused(logical_cpus):
+    sums = tf.distribute.ReductionToOneDevice()
+    strategy = tf.distribute.MirroredStrategy(logical_cpus[:2], cross_device_ops=sums)
+    with strategy.scope():
+        statistics = tf.Variable(
+            [0.0],
+            name="mean",
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.MEAN,
+        )
+        weight = tf.Variable([0.0])
+    average = tf_mavg.ExponentialMovingAverage(0.5, if_not_finite="skip")
+    with pytest.raises(TypeError, match=r"to decide alike\. Received: 'mean"):
+        average.create_averages([weight, statistics])
+    assert average.average(weight) is None
+
+
+@pytest.mark.parametrize("options", [{"if_not_finite": "skip"}, {"overwrite_every": 2}], ids=str)
+def test_averages_that_move_beside_the_step_cannot_decide(options):
+    with pytest.raises(ValueError, match=r"variables\. Received: sequential_update=False"):
+        tf_mavg.MovingAverageOptimizer(
+            tf1.train.GradientDescentOptimizer(0.1), sequential_update=False, **options
+        )
+
+
 @faces
 @pytest.mark.parametrize("choice", ["skip", "raise"])
 def test_in_fit(face, choice):

@@ -340,3 +340,19 @@ def test_a_uniform_average_of_many_steps_keeps_its_digits(dtype):
     run()
     np.testing.assert_allclose(average.average(variable), (count + 1) / 2, rtol=1e-5)
     assert int(average.holder.steps.first) == count
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_decay_that_is_a_reference_variable_is_read_in_its_place(every):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        variable = tf1.get_variable("v", initializer=[0.0], use_resource=False)
+        decay = tf1.get_variable("d", initializer=1.0, use_resource=False, trainable=False)
+        average = tf_mavg.ExponentialMovingAverage(decay, every=every, overwrite_every=1000)
+        before = [tf1.assign(decay, 0.5), tf1.assign(variable, [1.0])]
+        with tf.control_dependencies(before):
+            step = average.apply([variable])
+        session.run(tf1.global_variables_initializer())
+        for _ in range(every):
+            session.run(step)
+        expected = 1 - 0.5**every
+        np.testing.assert_allclose(session.run(average.average(variable)), [expected], rtol=1e-6)

@@ -25,14 +25,14 @@ def averages_of(weight, average, average_dtype="same"):
 
 def interrupt_exchanges_of(averages):
     """Has Ctrl-C hit each time that these averages have been exchanged."""
-    (exchange,) = averages.holder._exchanges
+    (exchange,) = averages.holder.swaps._exchanges
 
     def exchange_and_interrupt():
         operation = exchange()
         signal.raise_signal(signal.SIGINT)
         return operation
 
-    averages.holder._exchanges = [exchange_and_interrupt]
+    averages.holder.swaps._exchanges = [exchange_and_interrupt]
 
 
 @interrupted

@@ -235,13 +235,13 @@ def test_an_interrupt_in_a_restore_has_changed_nothing(tmp_path, monkeypatch):
     path = Run(tmp_path).train(3).manager.save()
     run = Run(tmp_path)
     before = run.state()
-    swap = run.averages.holder.swap
+    swap = run.averages.holder.swaps.swap
 
     def interrupted():
         swap()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run.averages.holder, "swap", interrupted)
+    monkeypatch.setattr(run.averages.holder.swaps, "swap", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run.manager.restore(path)
     assert run.state() == before

@@ -74,6 +74,42 @@ def test_updates_count_from_the_start_of_the_averages(tmp_path):
     assert listed(tmp_path)[0][0] == 3
 
 
+def test_between_two_moves_they_are_those_of_the_last(tmp_path):
+    net, average, snapshots = started(tmp_path, every=3)
+    step(net, average, 2)
+    with pytest.raises(ValueError, match=r"after 0 updates\."):
+        snapshots.save()
+    step(net, average, 3)
+    snapshots.save()
+    assert {number for number, _ in listed(tmp_path)} == {3}
+
+
+def test_a_checkpoint_that_tracks_the_averages_is_refused(tmp_path):
+    net, average, _ = started(tmp_path)
+    step(net, average)
+    write = tf.train.Checkpoint(net=net, average=average).write
+    with pytest.raises(RuntimeError, match="cannot be saved or restored while averages"):
+        Snapshots(tmp_path, average, write).save()
+    assert not average.is_swapped
+    assert not (tmp_path / "snapshots.json").exists()
+
+
+def test_a_hook_works_outside_of_its_graphs_scope(tmp_path):
+    with tf.Graph().as_default():
+        loss, _ = graphs.make_loss("resource")
+        tf1.train.get_or_create_global_step()
+        optimizer = tf_mavg.MovingAverageOptimizer(
+            tf1.train.GradientDescentOptimizer(0.05), SCHEDULES
+        )
+        train_op = optimizer.minimize(loss)
+        hook = SnapshotSaverHook(Snapshots(tmp_path, optimizer), save_steps=2)
+        session = tf1.train.MonitoredSession(hooks=[hook])
+    with session:
+        for _ in range(2):
+            session.run(train_op)
+    assert {number for number, _ in listed(tmp_path)} == {2}
+
+
 def test_a_step_that_is_not_theirs_is_refused(tmp_path):
     net, average, snapshots = started(tmp_path)
     with pytest.raises(ValueError, match=r"Received: step=None after 0 updates\."):

@@ -187,7 +187,7 @@ def test_all_swap_or_none_and_back_in_reverse_even_if_one_fails(face, monkeypatc
     assert order == ["first", "second", "second", "first"]
     assert (first.is_swapped, second.is_swapped) == (False, True)
     monkeypatch.undo()
-    second.holder.swap()
+    second.holder.swaps.swap()
     for value, same in zip(values(model.weights), before, strict=True):
         assert_same_bits(value, same)
 

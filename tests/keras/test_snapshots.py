@@ -53,6 +53,24 @@ def test_after_so_many_batches(face, tmp_path):
 
 
 @faces
+def test_batches_count_however_many_keras_tells_of_at_once(face, tmp_path):
+    model = face.make(face.ours.MovingAverage("sgd", SCHEDULES), steps_per_execution=2)
+    x, y = data()
+    callback = face.ours.AverageSnapshots(tmp_path, save_freq=4)
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[callback])
+    assert steps(tmp_path) == [4, 8]
+
+
+@faces
+def test_before_there_is_an_average_none_is_taken(face, tmp_path):
+    model = face.make(face.ours.MovingAverage("sgd", SCHEDULES, start=6))
+    x, y = data()
+    callback = face.ours.AverageSnapshots(tmp_path)
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[callback])
+    assert steps(tmp_path) == [2]
+
+
+@faces
 def test_an_average_of_another_width_is_made_of_them(face, tmp_path):
     model = fitted(face, tmp_path / "snapshots", "sgd")
     reconstruct(tmp_path / "snapshots", tmp_path / "chosen.weights.h5", 0.10)

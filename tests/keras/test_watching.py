@@ -168,6 +168,19 @@ def test_later_callbacks_see_the_logs(tmp_path):
     assert {"average_decay", "average_1_distance", "average_steps"} < set(rows[0])
 
 
+def test_optimizers_of_one_name_are_refused_and_those_without_averages_left_out():
+    model = KERAS.make(KERAS.wrap("sgd"))
+    model.second = KERAS.wrap("sgd")
+    logs = KERAS.ours.LogAverages()
+    with pytest.raises(ValueError, match="must have a name of its own, to be logged by it"):
+        model.fit(*data(), verbose=0, callbacks=[logs])
+    model = KERAS.make(KERAS.wrap("sgd"))
+    model.second = KERAS.wrap("sgd", name="second")  # It takes no step.
+    history = model.fit(*data(), verbose=0, callbacks=[logs]).history
+    assert "moving_average_decay" in history
+    assert "second_decay" not in history
+
+
 def test_several_optimizers_log_by_their_names():
     model = KERAS.make(KERAS.wrap("sgd", name="first"))
     model.second = KERAS.wrap("sgd", name="second")

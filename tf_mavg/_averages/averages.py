@@ -11,18 +11,16 @@ together; one of them changes places with its variable at a time.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._averages.choices import check_can_overwrite
+from tf_mavg._averages.choices import check_can_decide, check_can_overwrite
 from tf_mavg._averages.distance import squared_distances
 from tf_mavg._averages.dtypes import average_dtype
 from tf_mavg._averages.entries import Entries, graph_at_hand
 from tf_mavg._averages.entry import Entry, assign_all, size_of
-from tf_mavg._averages.exchange import Exchange, check_can_save
 from tf_mavg._averages.finite import UPDATE
 from tf_mavg._averages.holders import note_holder
 from tf_mavg._averages.identity import called
@@ -38,6 +36,7 @@ from tf_mavg._averages.replicas import (
 from tf_mavg._averages.shares import SHARDED, Owner, choose_owners
 from tf_mavg._averages.steps import Steps
 from tf_mavg._averages.swap import SwapState
+from tf_mavg._averages.swaps import Swaps
 from tf_mavg._averages.tracking import TrackedAverages
 from tf_mavg._averages.updates import Updates
 from tf_mavg._compat.distribute import name_of
@@ -48,7 +47,7 @@ from tf_mavg._compat.tensorflow import (
 from tf_mavg._ops.variables import distinct, shards, tensorflow_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,6 +65,7 @@ class Averages:
       state: Whether they have changed places with their variables.
       tracked: What checkpoints see of them.
       update: Updates averages; see `Updates.__call__`.
+      swaps: Has averages and variables change places.
       late: Those that are still to start.
     """
 
@@ -98,10 +98,10 @@ class Averages:
         self.steps = Steps(name)
         self.placement = placement
         self.if_not_finite = if_not_finite
-        self.state = SwapState(way_out, self.of_each)
+        self.state = SwapState(way_out)
         self._entries = Entries(self.of_each)
         self.update = Updates(self)
-        self._exchanges = [Exchange(self, index) for index in range(self.of_each)]
+        self.swaps = Swaps(self)
         self.late = LateStarts()
         self._later_since = 0  # The number of the last restore before some were to start later.
         self.tracked = TrackedAverages(self)
@@ -131,8 +131,7 @@ class Averages:
             copied._add(made)
         if self.steps.first is not None:
             copied.steps.set(int(self.steps.first.read_value()))
-        for exchange, other in zip(copied._exchanges, self._exchanges, strict=True):
-            exchange.take_over(other, memo)
+        copied.swaps.take_over(self.swaps, memo)
         return copied
 
     def average(self, variable: Any, index: int = 0) -> Any:
@@ -197,6 +196,7 @@ class Averages:
             check_can_average(variable)
             dtype = average_dtype(variable, self.average_dtype)
             check_can_overwrite(self.pace, variable, dtype)
+            check_can_decide(self.if_not_finite, variable)
         # No device scope of the caller's: an average lies where its variable does, and init_scope
         # would bring the scope back within colocation.
         if missing:
@@ -312,7 +312,8 @@ class Averages:
           per_variable: Whether to give one norm for each variable, in their order.
 
         Raises:
-          RuntimeError: If there are no averages, or another worker has one.
+          RuntimeError: If there are no averages, or another worker has one; while swapped, if an
+            average has another dtype than its variable.
           ValueError: If a variable has no average, or there is no average of that index.
         """
         self.check_index(index)
@@ -324,86 +325,10 @@ class Averages:
                 "variables is asked for, or create_averages(variables)."
             )
             raise RuntimeError(message)
+        if any(not entry.is_alike for entry in chosen):  # A variable then holds a rounded copy.
+            self.state.check_not_swapped("Averages of another dtype have no distance")
         squares = squared_distances(chosen)
         return tf.sqrt(squares if per_variable else tf.reduce_sum(squares))
-
-    def swap(self, index: int | None = None) -> tf.Operation | None:
-        """Exchanges the values of all variables and their averages of an index.
-
-        Args:
-          index: By default that of the averages that are swapped now, else of the first.
-
-        Returns:
-          The operation that swaps; None when executing eagerly.
-
-        Raises:
-          RuntimeError: If there are no averages; when executing eagerly, if those of another index
-            are swapped now.
-          TypeError: In a graph, if an average has another dtype than its variable.
-          ValueError: If there are no averages of that index.
-        """
-        if index is None:
-            index = self.state.swapped_index or 0
-        exchange = self._exchange_of(index)
-        if not tf.executing_eagerly():
-            return exchange()
-        self.state.swap(exchange, index)
-        return None
-
-    def swapped(
-        self, session: tf.compat.v1.Session | None = None, index: int = 0
-    ) -> contextlib.AbstractContextManager[None]:
-        """A context in which the variables hold the averages of an index; it always swaps back.
-
-        Args:
-          session: In a graph, the Session to run in; by default the default Session.
-          index: Which averages.
-
-        Raises:
-          RuntimeError: If there are no averages, the graph is finalized, or a function is being
-            traced; on entry, if already swapped, or if there is no Session to run in.
-          ValueError: If there are no averages of that index.
-        """
-        exchange = self._exchange_of(index)
-        if tf.executing_eagerly():
-            return self.state.swapped_by(exchange, index)
-        if tf.inside_function():
-            message = "swapped() must be entered in eager mode, not while a function is traced."
-            raise RuntimeError(message)
-        return exchange.in_session(exchange.there_and_back(), session)
-
-    @contextlib.contextmanager
-    def swapped_for_saving(
-        self, session: tf.compat.v1.Session | None = None, index: int = 0
-    ) -> Iterator[None]:
-        """As `swapped`, but checkpoints may be saved: with averages in the place of variables.
-
-        Raises:
-          TypeError: If an average has another dtype than its variable, which it cannot hold then.
-        """
-        self.check_index(index)
-        check_can_save(self.entries(index))
-        with self.swapped(session, index), self.state.saving():
-            yield
-
-    def hold_until_swapped_back(self, variables: Iterable[Any]) -> None:
-        """While swapped: has variables without averages get their values back with the others."""
-        exchange = self._exchanges[self.state.swapped_index or 0]
-        exchange.hold(one for one in shards(variables) if one not in self._entries)
-
-    def set_copied_average(self, variable: Any, value: tf.Tensor) -> None:
-        """While swapped: sets an average of which its variable holds a copy, for the other dtype.
-
-        Any other average is where its variable was: setting the variable sets it.
-        """
-        entry = self.entry_of(variable, self.state.swapped_index or 0)
-        if entry is not None and not entry.is_alike:
-            entry.average.assign(tf.cast(value, entry.average.dtype))
-
-    def _exchange_of(self, index: int) -> Exchange:
-        self.check_index(index)
-        self.start_late()
-        return self._exchanges[index]
 
     def check_index(self, index: int) -> None:
         """Raises ValueError if there are no averages of an index."""
@@ -429,6 +354,11 @@ class Averages:
         These must not have been averaged yet.
         """
         self._drop(list(self._entries)[since:])
+
+    def forget_all(self) -> None:
+        """Takes back all averages, and the count of their steps."""
+        self.forget(0)
+        self.steps.set(0)
 
     def keep(self, variables: Iterable[Any]) -> None:
         """Takes back the averages of all other variables, which a restore has made."""

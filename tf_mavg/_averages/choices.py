@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tf_mavg._averages.finite import UPDATE
 from tf_mavg._averages.shares import SHARDED
-from tf_mavg._compat.distribute import name_of
+from tf_mavg._compat.distribute import (
+    components_of,
+    has_a_component_a_replica,
+    is_written_together,
+    name_of,
+)
 from tf_mavg._ops.variables import base_dtype
 
 if TYPE_CHECKING:
@@ -44,5 +50,17 @@ def check_can_overwrite(pace: Pace, variable: Any, dtype: tf.DType) -> None:
             "With `overwrite_every`, an average must have the dtype of its variable. Received: "
             f"{name_of(variable)!r} of {base_dtype(variable).name} with an average of {dtype.name};"
             ' take average_dtype="same", or call overwrite() yourself.'
+        )
+        raise TypeError(message)
+
+
+def check_can_decide(if_not_finite: str, variable: Any) -> None:
+    """Raises TypeError if the replicas could decide differently about a step."""
+    is_alike = len(components_of(variable)) == 1 or is_written_together(variable)
+    if if_not_finite != UPDATE and has_a_component_a_replica(variable) and not is_alike:
+        message = (
+            "With `if_not_finite`, all replicas must have one value of a variable, to decide "
+            f"alike. Received: {name_of(variable)!r}, which is synchronized when it is read; leave "
+            "it out of the averages, or leave `if_not_finite` away."
         )
         raise TypeError(message)

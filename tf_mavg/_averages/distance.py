@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tf_mavg._compat.distribute import has_a_component_a_replica, name_of
+from tf_mavg._compat.references import read_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 def squared_distances(entries: Sequence[Entry]) -> tf.Tensor:
     """The sum of squares of average minus variable, of each entry.
 
-    Swapped or not, it is the same. Where replicas have a component each, it is the first one's that
-    has an average in this process. It takes memory for the largest component three times over.
+    Swapped or not, it is the same, unless a variable holds a rounded copy of its average. Where
+    replicas have a component each, it is the first one's that has an average in this process. It
+    takes memory for the largest component three times over.
 
     Returns:
       A float64 tensor of shape [len(entries)].
@@ -43,6 +45,6 @@ def _squared_distance(entry: Entry) -> tf.Tensor:
         with tf.device(variable.device):
             # Half precision in float32, as updates compute it; sums in float64.
             dtype = tf.float64 if variable.dtype.base_dtype == tf.float64 else tf.float32
-            difference = tf.cast(average, dtype) - tf.cast(variable, dtype)
+            difference = read_in_order(average, dtype) - read_in_order(variable, dtype)
             sums.append(2.0 * tf.nn.l2_loss(tf.cast(difference, tf.float64)))
     return tf.add_n(sums)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from tf_mavg._compat.references import read_in_order
 from tf_mavg._ops.lists import check_decay
 from tf_mavg.decays import Constant, Decay
 
@@ -116,11 +117,17 @@ class Pace:
         if is_number and self.every > 1:
             return Constant(decay).product_rate(since, self.every)
         if self.every > 1:
-            return -tf.math.expm1(self.every * tf.math.log(tf.cast(decay, tf.float64)))
+            return -tf.math.expm1(self.every * tf.math.log(_read(decay, tf.float64)))
         # As where no steps are counted, to the bit: see _ops/rates.py.
         if is_number:
             return float(np.float32(1) - np.float32(decay))
-        return 1.0 - tf.cast(decay, tf.float32)
+        return 1.0 - _read(decay, tf.float32)
+
+
+def _read(decay: Any, dtype: tf.DType) -> tf.Tensor:
+    """A tensor or the value of a variable, at this point of a graph."""
+    is_variable = isinstance(decay, tf.Variable)
+    return read_in_order(decay, dtype) if is_variable else tf.cast(decay, dtype)
 
 
 def several(decay: Any) -> tuple[Any, ...]:

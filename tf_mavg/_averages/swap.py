@@ -35,19 +35,17 @@ _SEEN_BY_XLA: Final = "weights_hold_averages_until_swapped_back"
 class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
     """The state of one holder of averages: swapped, or not.
 
-    A checkpoint that tracks it holds `averages_in_place`, and sets it when it is restored; and
-    `index_in_place` beside it, if variables have several averages.
+    A checkpoint that tracks it holds `averages_in_place` and `index_in_place`, and sets both when
+    it is restored. The index may then be one of averages that this program does not have.
     """
 
-    def __init__(self, way_out: str, averages: int = 1) -> None:
+    def __init__(self, way_out: str) -> None:
         """Not swapped.
 
         Args:
           way_out: The end of every refusal: when it holds, and what to do.
-          averages: How many averages each variable has.
         """
         self._way_out = way_out
-        self._averages = averages
         self._swapped: int | None = None  # The index of the averages that are swapped.
         self._is_restored = False
         self._is_unread = False  # Whether only what checkpoints hold knows.
@@ -66,12 +64,11 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
             self.averages_in_place = NotingVariable(
                 initial_value=False, note=self._note_restored, name="averages_in_place"
             )
-            if self._averages > 1:
-                self.index_in_place = NotingVariable(
-                    initial_value=tf.constant(0, tf.int64),
-                    note=self._note_restored_index,
-                    name="index_in_place",
-                )
+            self.index_in_place = NotingVariable(
+                initial_value=tf.constant(0, tf.int64),
+                note=self._note_restored_index,
+                name="index_in_place",
+            )
 
     @property
     def is_swapped(self) -> bool:
@@ -94,7 +91,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SwapState:
         """A state of its own, alike."""
-        state = memo[id(self)] = SwapState(self._way_out, self._averages)
+        state = memo[id(self)] = SwapState(self._way_out)
         for device in self._flags:
             state.add_device(device)
         if self.is_swapped:
@@ -255,8 +252,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         self._is_restored = self._is_unread = False
         if tf.executing_eagerly():
             self.averages_in_place.assign(swapped is not None)
-            if self._averages > 1:
-                self.index_in_place.assign(swapped or 0)
+            self.index_in_place.assign(swapped or 0)
             self._tell_functions(tf.constant(swapped is not None))
 
     def _tell_functions(self, value: tf.Tensor) -> None:
@@ -266,8 +262,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
 
     def _note_restored(self, value: tf.Tensor, restore: int) -> None:
         """Notes that a checkpoint gave variables and averages the values of this state."""
-        # A checkpoint of one average for each variable has no index.
-        if self._averages > 1 and self._index_restore != restore:
+        if self._index_restore != restore:  # If there is an index in the checkpoint, it comes yet.
             self.index_in_place.assign(0)
         self._restore = restore
         self._tell_functions(value)
@@ -290,7 +285,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         self._is_unread = False
         self._is_restored = bool(self.averages_in_place.read_value())
         if self._is_restored:
-            self._swapped = int(self.index_in_place.read_value()) if self._averages > 1 else 0
+            self._swapped = int(self.index_in_place.read_value())
         else:
             self._swapped = self._restore = None
 

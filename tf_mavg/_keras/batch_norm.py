@@ -75,7 +75,7 @@ def recompute_statistics(  # noqa: PLR0913, PLR0917 - the face's, and two of its
         before.put_back()
         holders = swapped_holders(model.variables)
         for holder in holders:
-            holder.hold_until_swapped_back([v for one in collectors for v in one.statistics])
+            holder.swaps.hold_until_swapped_back([v for one in collectors for v in one.statistics])
         for collector in collectors:
             collector.assign(holders)
 
@@ -138,7 +138,7 @@ class _Collector:
             mean = total / rows
             variable.assign(tf.cast(mean, variable.dtype))
             for holder in holders:
-                holder.set_copied_average(variable, mean)
+                holder.swaps.set_copied_average(variable, mean)
 
 
 def _check_can_collect(layer: Any) -> None:

@@ -13,9 +13,10 @@ class AverageLogging:
 
     They are `average_decay`, `average_steps` and `average_distance`: the decay of the last step,
     how many there were, and the Euclidean norm of averages minus weights, which shows in time that
-    one of both diverges. Of further averages it is `average_1_decay` and so on; if the model has
-    several MovingAverages, their names stand in the place of "average". The history has them, and
-    whatever callback comes later in the list, as a TensorBoard or a CSVLogger.
+    one of both diverges. Averages that count no steps log those of the optimizer. Of further
+    averages it is `average_1_decay` and so on; if the model has several MovingAverages, their names
+    stand in the place of "average". The history has them, and whatever callback comes later in the
+    list, as a TensorBoard or a CSVLogger.
     """
 
     model: Any
@@ -24,7 +25,7 @@ class AverageLogging:
         """Adds them.
 
         Raises:
-          ValueError: If the model has no MovingAverage.
+          ValueError: If the model has no MovingAverage, or two of one name.
         """
         super().on_epoch_end(epoch, logs)  # type: ignore[misc]
         optimizers = averaging_optimizers_of(self.model)
@@ -34,9 +35,18 @@ class AverageLogging:
                 f"Received: {getattr(self.model, 'optimizer', None)!r}."
             )
             raise ValueError(message)
+        names = [optimizer.name for optimizer in optimizers]
+        if len(set(names)) < len(names):
+            message = (
+                "Each MovingAverage of a model must have a name of its own, to be logged by it. "
+                f"Received: {names}; make them with name=."
+            )
+            raise ValueError(message)
         if logs is None:
             return
         for optimizer in optimizers:
+            if not optimizer.holder.count:  # It has taken no step yet, or averages nothing.
+                continue
             name = "average" if len(optimizers) == 1 else optimizer.name
             for index, decay in enumerate(optimizer.last_decays()):
                 logs[f"{called(name, index)}_decay"] = decay

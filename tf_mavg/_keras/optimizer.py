@@ -14,19 +14,19 @@ from tf_mavg._averages.identity import called
 from tf_mavg._averages.pace import Pace, several
 from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.keras import WithoutWeights
-from tf_mavg._compat.tensorflow import make_variable
+from tf_mavg._keras.decays import Decays
 from tf_mavg._keras.extra import ExtraVariables
 from tf_mavg._keras.finding import averaging_optimizers_of
 from tf_mavg._keras.state import AveragingState
-from tf_mavg._keras.support import check_choice, decay_of, is_averaged, path_of
+from tf_mavg._keras.support import check_choice, is_averaged, path_of
 from tf_mavg._ops.variables import tensorflow_variable
-from tf_mavg.decays import Decay
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterable, Sequence
 
     from tf_mavg._averages.pace import OneOrMore
+    from tf_mavg.decays import Decay
 
 WARM_UP = "iterations"
 _WAY_OUT = "while averages and weights are swapped; leave `with optimizer.swapped():` first."
@@ -110,9 +110,7 @@ class AveragingOptimizer(AveragingState):
           ValueError: If another argument is none of the values above, two do not go together, or
             Keras knows no optimizer of that name.
         """
-        decays = tuple(
-            one if isinstance(one, Decay) else decay_of(one) for one in several(average_decay)
-        )
+        decays = Decays(average_decay)
         check_choice("num_updates", num_updates, (None, WARM_UP))
         check_average_dtype(average_dtype)
         check_placement(placement)
@@ -124,18 +122,7 @@ class AveragingOptimizer(AveragingState):
         for setting in [key for key in vars(self) if not key.startswith("_")]:
             if setting not in {"name", "built"}:
                 delattr(self, setting)
-        with tf.init_scope():
-            self._decay_variables = {
-                index: make_variable(tf.constant(decay, tf.float32), name="average_decay")
-                for index, decay in enumerate(decays)
-                if not isinstance(decay, Decay)
-            }
-        pace = Pace(
-            [self._decay_variables.get(index, decay) for index, decay in enumerate(decays)],
-            start,
-            every,
-            overwrite_every,
-        )
+        pace = Pace(decays.for_pace(), start, every, overwrite_every)
         check_alone(pace, num_updates, placement)
         self.holder = Averages(
             "average",
@@ -146,7 +133,6 @@ class AveragingOptimizer(AveragingState):
             way_out=_WAY_OUT,
         )
         self._decays = decays
-        self._is_listed = isinstance(average_decay, list | tuple)
         self.num_updates = num_updates
         self.average_dtype = average_dtype
         self.placement = placement
@@ -227,31 +213,11 @@ class AveragingOptimizer(AveragingState):
           ValueError: If a number is set that is not in [0, 1]; there is or would be a schedule,
             which traced steps could not follow; or there are not as many as before.
         """
-        return list(self._decays) if self._is_listed else self._decays[0]
+        return self._decays.given
 
     @average_decay.setter
     def average_decay(self, value: OneOrMore[float | Decay]) -> None:
-        given = several(value) if self._is_listed else (value,)
-        if len(given) != len(self._decays):
-            message = (
-                f"There must be as many decays as averages of each weight, {len(self._decays)}. "
-                f"Received: average_decay={value!r}; make another optimizer with it."
-            )
-            raise ValueError(message)
-        decays = []
-        for one, before in zip(given, self._decays, strict=True):
-            is_schedule = isinstance(one, Decay) or isinstance(before, Decay)
-            if is_schedule and one != before:
-                message = (
-                    "A schedule of decays cannot be set or replaced later: make another optimizer "
-                    f"with it. Received: average_decay={one!r} in the place of {before!r}."
-                )
-                raise ValueError(message)
-            decays.append(one if is_schedule else decay_of(one))
-        self._decays = tuple(decays)
-        with tf.init_scope():
-            for index, variable in self._decay_variables.items():
-                variable.assign(decays[index])
+        self._decays.set(value)
 
     @property
     def iterations(self) -> Any:
@@ -334,7 +300,7 @@ class AveragingOptimizer(AveragingState):
         if model is not None and not any(one is self for one in averaging_optimizers_of(model)):
             message = f"`model` must be trained by this optimizer. Received: {model.name!r}."
             raise ValueError(message)
-        return self._checked().swapped(index=index)
+        return self._checked().swaps.swapped(index=index)
 
     def swapped_for_saving(self, *, index: int = 0) -> contextlib.AbstractContextManager[None]:
         """As `swapped`, but checkpoints may be saved: with averages in the place of weights.
@@ -342,7 +308,7 @@ class AveragingOptimizer(AveragingState):
         A .keras or .weights.h5 file of that time is for evaluation: it is refused as one to train
         on from.
         """
-        return self._checked().swapped_for_saving(index=index)
+        return self._checked().swaps.swapped_for_saving(index=index)
 
     def restart(self, weights: Iterable[Any] | None = None) -> tf.Operation | None:
         """Gives each average the value that its weight has now: after weights were set by hand.
@@ -364,7 +330,8 @@ class AveragingOptimizer(AveragingState):
     ) -> tf.Tensor:
         """The Euclidean norm of averages minus weights: log it, to see in time what diverges.
 
-        It is the same while they are swapped. NaN or infinite says that a value is.
+        It is the same while they are swapped, but refused if an average has another dtype than its
+        weight, which then holds a rounded copy. NaN or infinite says that a value is.
 
         Args:
           weights: Weights that have averages; by default all.
@@ -393,7 +360,7 @@ class AveragingOptimizer(AveragingState):
         if self.holder.pace.counts:
             return self.holder.pace.last_decays(self.last_step())
         decays = self._current_decay()
-        return [float(one) for one in (decays if isinstance(decays, tuple) else [decays])]
+        return [float(one) for one in several(decays)]
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """What the wrapped optimizer does at the end of fit; then `overwrite_weights`, if asked."""
@@ -443,6 +410,7 @@ class AveragingOptimizer(AveragingState):
         """Moves the averages towards the weights: after each real step."""
         if not self._averaged:
             return
+        self._is_traced |= not tf.executing_eagerly()
         self.holder.update(self.holder.variables(), self._current_decay(), "UpdateAverages")
 
     def _current_decay(self) -> Any:
@@ -452,15 +420,7 @@ class AveragingOptimizer(AveragingState):
         """
         if self.holder.pace.counts:
             return None
-        self._is_traced |= not tf.executing_eagerly()
-        decays: Any = self._decays
-        if self._is_traced:
-            decays = tuple(one.read_value() for one in self._decay_variables.values())
-        if self.num_updates == WARM_UP:
-            count = tf.cast(self.iterations, tf.float32)
-            warm_up = (1.0 + count) / (10.0 + count)
-            decays = tuple(tf.minimum(tf.cast(one, tf.float32), warm_up) for one in decays)
-        return decays if len(decays) > 1 else decays[0]
+        return self._decays.current(self.iterations if self.num_updates == WARM_UP else None)
 
     def _checked(self) -> Averages:
         if not self._is_built:

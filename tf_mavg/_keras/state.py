@@ -13,7 +13,6 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tf_mavg._averages.held import HeldValues
-from tf_mavg._averages.identity import called
 from tf_mavg._averages.pace import several
 from tf_mavg._keras.files import (
     SavedAverages,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from tf_mavg._averages.entry import Entry
     from tf_mavg._averages.pace import OneOrMore
     from tf_mavg._compat.keras import WithoutWeights
+    from tf_mavg._keras.decays import Decays
     from tf_mavg._keras.extra import ExtraVariables
 
 
@@ -56,8 +56,7 @@ class AveragingState:
 
     holder: Averages
     _tracked: WithoutWeights
-    # Those decays that are numbers, by the index of the average, for functions.
-    _decay_variables: dict[int, tf.Variable]
+    _decays: Decays
     # The weights that it was built with, the first so many of which are trained, and those of them
     # that have averages.
     _weights: Sequence[Any]
@@ -258,8 +257,7 @@ class AveragingState:
         told = {name: child for name, child in children.items() if name not in self._untold}
         told |= {"inner_optimizer": self._tracked, "averages": self.holder.tracked}
         if save_type != "checkpoint":
-            for index, variable in self._decay_variables.items():  # Functions read them.
-                told[called("average_decay", index)] = variable
+            told |= self._decays.variables  # Functions read them.
         return told
 
     def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:

@@ -43,34 +43,45 @@ class SnapshotSaving:
             raise ValueError(message)
         self._directory = directory
         self._save_freq = save_freq
-        self._batches = 0
+        self._batches = 0  # Since the last snapshot.
+        self._last_batch = -1  # Of this epoch.
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Looks at what is averaged."""
         super().on_train_begin(logs)  # type: ignore[misc]
         optimizers = averaging_optimizers_of(self.model)
-        if len(optimizers) != 1:
+        optimizer = getattr(self.model, "optimizer", None)
+        of_model = (optimizer, getattr(optimizer, "inner_optimizer", None))
+        if len(optimizers) != 1 or optimizers[0] not in of_model:
             message = (
                 "The model must be compiled with a MovingAverage, and have no other one. "
                 f"Received: {getattr(self.model, 'optimizer', None)!r}."
             )
             raise ValueError(message)
-        self._snapshots = Snapshots(self._directory, optimizers[0], self._write, ".weights.h5")
+        self._optimizer = optimizers[0]
+        self._snapshots = Snapshots(self._directory, self._optimizer, self._write, ".weights.h5")
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes snapshots after so many batches."""
         super().on_train_batch_end(batch, logs)  # type: ignore[misc]
-        if self._save_freq != "epoch":
-            self._batches += 1
-            if self._batches % self._save_freq == 0:
-                self._snapshots.save()
+        # Keras may call this once for several batches.
+        self._batches += batch - (self._last_batch if batch > self._last_batch else -1)
+        self._last_batch = batch
+        if self._save_freq != "epoch" and self._batches >= self._save_freq:
+            self._batches = 0
+            self._save()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Takes snapshots at the end of an epoch."""
         super().on_epoch_end(epoch, logs)  # type: ignore[misc]
         if self._save_freq == "epoch":
+            self._save()
+
+    def _save(self) -> None:
+        if self._snapshots.count() >= 1:  # Before, there is no average.
             self._snapshots.save()
 
     def _write(self, path: str) -> None:
-        with without_optimizer(self.model):
+        # The model may be asked for its averages all the same.
+        with without_optimizer(self.model), self._optimizer.holder.state.saving():
             self.model.save_weights(path)

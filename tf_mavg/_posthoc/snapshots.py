@@ -51,8 +51,9 @@ class Snapshots:
             `MovingAverage` of a Keras. Those of its averages whose decay is a `PowerFunction` or
             `Uniform` are kept.
           write: In eager mode: called with a path, as `tf.train.Checkpoint.write` is, it writes the
-            model. In a graph of TensorFlow 1 leave it away, and make this object when all averages
-            are made: a Saver then writes them under their variables' names.
+            model, and not the averages. In a graph of TensorFlow 1 leave it away, and make this
+            object when all averages are made: a Saver then writes them under their variables'
+            names.
           suffix: Of the files: "" for TensorFlow checkpoints, ".keras" or ".weights.h5".
 
         Raises:
@@ -66,6 +67,7 @@ class Snapshots:
         self._suffix = suffix
         self._exponents = _exponents_of(self._holder)
         self._savers: dict[int, tf.compat.v1.train.Saver] = {}
+        self._steps: Any = None  # In a graph, the count of the averages' steps.
         is_graph = not tf.compat.v1.executing_eagerly_outside_functions()
         if is_graph == (write is not None):
             message = (
@@ -75,6 +77,7 @@ class Snapshots:
             raise ValueError(message)
         if is_graph:
             self._savers = {index: self._saver(index) for index in self._exponents}
+            self._steps = self._holder.steps_at_hand()[0]
         self._directory.mkdir(parents=True, exist_ok=True)
 
     def save(
@@ -106,7 +109,9 @@ class Snapshots:
         return [self._save(count, index, session) for index in self._exponents]
 
     def count(self, session: tf.compat.v1.Session | None = None) -> int:
-        """How many updates the averages had since their start; below 1 if there was none.
+        """How many updates the averages had since their start, up to the last that moved them.
+
+        Below 1 if none has.
 
         Args:
           session: In a graph, the Session to run in; by default the default Session.
@@ -114,11 +119,16 @@ class Snapshots:
         Raises:
           RuntimeError: If there is no Session to run in.
         """
-        steps = self._holder.steps_at_hand()
-        if not steps:  # No average was made yet.
+        first = self._holder.steps.first
+        if self._steps is not None:
+            count = _session(session).run(self._steps)
+        elif first is not None:
+            count = first.read_value()
+        else:  # No average was made yet.
             return 0
-        count = _session(session).run(steps[0]) if self._savers else steps[0].read_value()
-        return int(count) - self._holder.pace.start
+        pace = self._holder.pace
+        since = int(count) - pace.start
+        return since - since % pace.every
 
     def _save(self, step: int, index: int, session: tf.compat.v1.Session | None) -> str:
         exponent = self._exponents[index]
@@ -134,9 +144,10 @@ class Snapshots:
         path = str(self._directory / made.file)
         if self._write is None:
             saver, to = self._savers[index], _session(session)
-            saver.save(to, path, write_meta_graph=False, write_state=False)
+            with to.graph.as_default():  # The caller may have left it.
+                saver.save(to, path, write_meta_graph=False, write_state=False)
         else:
-            with self._holder.swapped(index=index), self._holder.state.saving():
+            with self._holder.swaps.swapped(index=index):
                 self._write(path)
         write_list(self._directory, [*others, made])
         return path

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tf_mavg._averages.averages import Averages
+    from tf_mavg._averages.entry import Entry
 
 
 class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[misc]
@@ -111,7 +112,7 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         both = [variable for e in entries for variable in (e.variable, e.average)]
         with contextlib.ExitStack() as stack:
             for holder in self._holders:
-                stack.enter_context(holder.swapped_for_saving())
+                stack.enter_context(holder.swaps.swapped_for_saving())
             path = super().save(*args, **kwargs)
             if not is_copied_for_saving(self.checkpoint, both):
                 self.sync()  # It reads them now, where the averages are in place.
@@ -131,7 +132,8 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
 
         Raises:
           AssertionError: If the checkpoint lacks the value of a variable or an average.
-          ValueError: If it was not written by a swapping manager, or a shape differs.
+          ValueError: If it was not written by a swapping manager, a shape differs, or it lacks the
+            count of steps on which a decay depends.
           RuntimeError: If averages and variables are swapped.
         """
         path = path or self.latest_checkpoint
@@ -145,13 +147,17 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
             status = self.checkpoint.restore(path)
             for holder in self._holders:
                 self._check_marked(holder, path, since)
-                self._start_missing(holder, path, since)
+            missing = [self._missing(holder, path, since) for holder in self._holders]
             check_apart(self._holders)  # It may have made averages.
             if not self._start_missing_averages:
                 status.assert_existing_objects_matched()
-            for holder in self._holders:
-                if holder.state.is_swapped:
-                    holder.swap()
+            for holder, entries in zip(self._holders, missing, strict=True):
+                # A variable without an average in the file has its own value there already.
+                index = holder.state.swapped_index
+                holder.start([entry for entry in entries if entry.index == index])
+                if index is not None:
+                    holder.swaps.swap()
+                holder.start([entry for entry in entries if entry.index != index])
         note_checkpoint_step(self)
         return path
 
@@ -186,6 +192,7 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         """Raises ValueError unless a restore has found the averages in the place of variables."""
         state = holder.state
         if was_restored(state.averages_in_place, since) and state.is_swapped:
+            holder.swaps.check_has(state.swapped_index or 0)
             return
         if not self._start_missing_averages:
             message = (
@@ -197,8 +204,13 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
             raise ValueError(message)
         state.put_back(None)  # A plain checkpoint.
 
-    def _start_missing(self, holder: Averages, path: str, since: int) -> None:
-        """Starts the averages that the checkpoint lacks, or raises AssertionError."""
+    def _missing(self, holder: Averages, path: str, since: int) -> list[Entry]:
+        """The averages that the checkpoint lacks; looks after the count of steps, too.
+
+        Raises:
+          AssertionError: If it lacks some, and they are not to be started.
+          ValueError: If it lacks the count of steps on which the decay depends.
+        """
         missing = [entry for entry in holder.entries() if not holder.was_restored(entry, since)]
         if missing and not self._start_missing_averages:
             message = (
@@ -207,4 +219,14 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
                 "from its variable, make the manager with start_missing_averages=True."
             )
             raise AssertionError(message)
-        holder.start(missing)
+        steps = holder.steps.first
+        if steps is not None and not was_restored(steps, since):
+            if len(missing) < len(holder.entries()):
+                message = (
+                    "The checkpoint must hold the count of the averages' steps, on which their "
+                    f"decay depends now. Received: {path!r}, with averages of a plain decay; train "
+                    "on with that, or restore it without them."
+                )
+                raise ValueError(message)
+            holder.steps.set(0)  # They start anew.
+        return missing

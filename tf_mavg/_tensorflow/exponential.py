@@ -291,7 +291,8 @@ class ExponentialMovingAverage(
     ) -> tf.Tensor:
         """The Euclidean norm of averages minus variables: log it, to see in time what diverges.
 
-        It is the same while they are swapped. NaN or infinite says that a value is.
+        It is the same while they are swapped, but refused if an average has another dtype than its
+        variable, which then holds a rounded copy. NaN or infinite says that a value is.
 
         Args:
           variables: Variables that have averages; by default all.
@@ -323,7 +324,7 @@ class ExponentialMovingAverage(
           TypeError: If an average has another dtype than its variable.
           ValueError: If there are no averages of that index.
         """
-        return self.holder.swap(index)
+        return self.holder.swaps.swap(index)
 
     def swapped(
         self, session: tf.compat.v1.Session | None = None, *, index: int = 0
@@ -345,13 +346,13 @@ class ExponentialMovingAverage(
             is no Session to run in.
           ValueError: If there are no averages of that index.
         """
-        return self.holder.swapped(session, index)
+        return self.holder.swaps.swapped(session, index)
 
     def swapped_for_saving(
         self, session: tf.compat.v1.Session | None = None, *, index: int = 0
     ) -> contextlib.AbstractContextManager[None]:
         """As `swapped`, but checkpoints may be saved: with averages in the place of variables."""
-        return self.holder.swapped_for_saving(session, index)
+        return self.holder.swaps.swapped_for_saving(session, index)
 
     def _current_decay(self) -> Any:
         """The decay of this step, a float32 scalar computed as TensorFlow's class does.

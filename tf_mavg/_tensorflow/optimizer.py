@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
 
+from tf_mavg._averages.finite import UPDATE
 from tf_mavg._compat.tensorflow import create_slots, unconverted
 from tf_mavg._ops.variables import FLOATING_DTYPES, base_dtype, distinct, shards
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
@@ -81,7 +82,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
 
         Raises:
           TypeError: If `opt` is no such optimizer, or a number of steps is no whole number.
-          ValueError: If another argument is none that `ExponentialMovingAverage` takes.
+          ValueError: If another argument is none that `ExponentialMovingAverage` takes, or
+            `sequential_update` is False beside `overwrite_every` or `if_not_finite`.
         """
         if not isinstance(opt, tf.compat.v1.train.Optimizer):
             message = (
@@ -90,6 +92,12 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
                 "tf_mavg.tf_keras.MovingAverage."
             )
             raise TypeError(message)
+        if not sequential_update and (overwrite_every is not None or if_not_finite != UPDATE):
+            message = (
+                "`overwrite_every` and `if_not_finite` need the averages to be updated after the "
+                f"variables. Received: sequential_update={sequential_update}; leave it away."
+            )
+            raise ValueError(message)
         super().__init__(use_locking=False, name="MovingAverage")
         self._optimizer = opt
         self._sequential_update = sequential_update

@@ -55,7 +55,10 @@ def unchanged_by_failure(root: Any, holders: Sequence[Averages]) -> Iterator[int
     except BaseException:
         forget_deferred(objects, since)
         for holder, count in zip(holders, counts, strict=True):
-            holder.forget(count)
+            if count:
+                holder.forget(count)
+            else:
+                holder.forget_all()
         held.put_back()
         for holder in holders:
             holder.steps.agree()
