@@ -22,7 +22,7 @@ KNOW_TENSORFLOW = {"cc/ops", "cc/kernels", "cc/xla"}
 # The floors of the Python package, lowest first: a folder, or the public modules of one floor. A
 # module may import its own floor and those below.
 FLOORS = [
-    {"_native"},
+    {"_native", "_publishing"},
     {"_compat"},
     {"_ops", "_decays"},
     {"ops", "decays"},

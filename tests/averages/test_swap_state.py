@@ -1,6 +1,7 @@
 """What is swapped is known: to Python, to functions traced before, and when Ctrl-C comes."""
 
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 import tf_mavg
 from tf_mavg._averages.entry import Entry
-from tf_mavg._averages.swap import uninterrupted
+from tf_mavg._averages.signals import uninterrupted
 
 interrupted = pytest.mark.usefixtures("interrupts")
 jit = pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "jit_compile"])
@@ -76,6 +77,73 @@ def test_a_swap_that_fails_is_none():
         pytest.fail("the body ran")
     assert not averages.is_swapped
     assert [weight.numpy()[0] for weight in weights] == [1.0, 1.0, 1.0]
+
+
+@pytest.fixture
+def terminated():
+    """SIGTERM raises SystemExit, as programs under a job scheduler have it."""
+
+    def stop(number, frame):
+        del frame
+        sys.exit(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    yield stop
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("terminated")
+@pytest.mark.parametrize("when", ["there", "back"])
+def test_a_handler_that_raises_within_a_swap_leaves_all_in_place(when):
+    variable = tf.Variable([1.0])
+    averages = averages_of(variable, [2.0])
+    (exchange,) = averages.holder.swaps._exchanges
+    calls = []
+
+    def exchange_and_terminate():
+        exchange()
+        calls.append(1)
+        if len(calls) == ("there", "back").index(when) + 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    averages.holder.swaps._exchanges = [exchange_and_terminate]
+    with pytest.raises(SystemExit, match="15"), averages.swapped():
+        pass
+    assert not averages.is_swapped
+    assert variable.numpy()[0] == 1.0
+    assert averages.average(variable).numpy()[0] == 2.0
+
+
+@interrupted
+@pytest.mark.usefixtures("terminated")
+def test_each_signal_that_came_is_handled_in_the_end():
+    done = []
+    signal.signal(signal.SIGTERM, lambda *_: done.append("term"))
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        done.append("body")
+    assert done == ["body", "term"]
+
+
+@interrupted
+def test_an_interrupt_just_before_the_swap_back_does_not_prevent_it(monkeypatch):
+    variable = tf.Variable([1.0])
+    averages = averages_of(variable, [2.0])
+    state = averages.holder.state
+    swap, calls = state.swap, []
+
+    def interrupt_once(*arguments: object):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        swap(*arguments)
+
+    monkeypatch.setattr(state, "swap", interrupt_once)
+    with pytest.raises(KeyboardInterrupt), averages.swapped():
+        pass
+    assert not averages.is_swapped
+    assert variable.numpy()[0] == 1.0
 
 
 @interrupted

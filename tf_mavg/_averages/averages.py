@@ -146,7 +146,7 @@ class Averages:
             return None
         return entry.average if entry.shown is None else entry.shown
 
-    def array(self, variable: Any, index: int) -> NDArray[Any]:
+    def array(self, variable: Any, index: int = 0) -> NDArray[Any]:
         """The value of a variable's average, to be saved; all workers ask for it at once."""
         return array_of(self._entries.of(variable)[index].average)
 

@@ -5,19 +5,19 @@ the averages of each device, for functions that were traced before; and in a mar
 hold, so that a restore knows where the values of its file belong. Graphs of TensorFlow 1 have flags
 of their own.
 
-Ctrl-C takes effect before a swap, or after it is noted and will be undone.
+A signal takes effect before a swap, or after it is noted and will be undone: see signals.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
 from tf_mavg._averages.graph_flags import GraphFlags
+from tf_mavg._averages.signals import uninterrupted
 from tf_mavg._compat.tensorflow import (
     NotingVariable,
     compiles_with_xla,
@@ -225,11 +225,20 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
             message = f"No compiled step can be taken {self._way_out}"
             raise tf.errors.InvalidArgumentError(None, None, message) from error
         finally:
+            self._swap_back(swap, index)
+
+    def _swap_back(self, swap: Callable[[], Any], index: int) -> None:
+        """Swaps back, also if Ctrl-C or an exit by another signal comes before that has begun."""
+        try:
             if self.is_swapped:
                 self.swap(swap, index)
+        except (KeyboardInterrupt, SystemExit):
+            if self.is_swapped:
+                self.swap(swap, index)
+            raise
 
     def swap(self, swap: Callable[[], Any], index: int) -> None:
-        """Swaps and notes it, as one act for Ctrl-C; arguments as of `swapped_by`.
+        """Swaps and notes it, as one act for signals; arguments as of `swapped_by`.
 
         Raises:
           RuntimeError: If averages of another index are swapped now.
@@ -293,25 +302,3 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
 def _shown_to_xla(value: tf.Tensor) -> tf.Tensor:
     """Of one element, and of two while swapped: XLA drops assertions, but not shapes."""
     return tf.zeros([1 + tf.cast(value, tf.int32)])
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A context in which Ctrl-C waits; at its end it raises KeyboardInterrupt as ever.
-
-    Python handles signals in the main thread only, and cannot put back a handler that is not its
-    own: elsewhere, and then, this does nothing.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    if not is_main or not callable(handler):
-        yield
-        return
-    received: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if received:
-            handler(*received[-1])

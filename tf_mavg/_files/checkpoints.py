@@ -9,8 +9,8 @@ import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
-from tf_mavg._files.publishing import beside, check_is_new
 from tf_mavg._files.values import Spec
+from tf_mavg._publishing import beside, check_is_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tf_mavg._averages.held import HeldValues
 from tf_mavg._averages.holders import swapped_holders
-from tf_mavg._averages.swap import uninterrupted
+from tf_mavg._averages.signals import uninterrupted
 from tf_mavg._compat.distribute import components_of, strategy_of
 from tf_mavg._compat.keras import layers_of
 from tf_mavg._compat.tensorflow import make_variable

@@ -9,6 +9,7 @@ from tf_mavg._compat.keras import callbacks_of, compiled_with
 from tf_mavg._keras.best import BestAverages
 from tf_mavg._keras.evaluation import all_swapped, evaluate_each
 from tf_mavg._keras.finding import averaging_optimizers_of
+from tf_mavg._keras.whole_files import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -165,7 +166,8 @@ class AverageSaving:
 
     Like EvaluateAverages it makes the `val_` metrics those of the averages, so that
     `save_best_only` keeps the best averages. The file holds the model as if compiled with the
-    wrapped optimizer and loads without tf_mavg. Training goes on from the trained weights.
+    wrapped optimizer and loads without tf_mavg. Training goes on from the trained weights. A file
+    is written beside an older one of its path, and takes its place when it is complete.
 
     Its arguments `optimizer`, `index` and `also_weights` are those of EvaluateAverages; it saves
     the averages of the first index. To save each of several, use a callback with a path for each.
@@ -181,6 +183,7 @@ class AverageSaving:
             for one in optimizers:
                 stack.enter_context(compiled_with(self.model, one, one.inner_optimizer))
             stack.enter_context(all_swapped(optimizers, self.indices[0]))  # type: ignore[attr-defined]
+            stack.enter_context(written_whole(self.model))
             super()._save_model(*args, **kwargs)  # type: ignore[misc]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tf_mavg._decays.profiles import profile
-from tf_mavg._files.publishing import beside
+from tf_mavg._publishing import beside
 
 if TYPE_CHECKING:
     from pathlib import Path
