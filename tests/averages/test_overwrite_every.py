@@ -9,6 +9,8 @@ from oracle import assert_same_bits
 
 import tf_mavg
 
+pytestmark = pytest.mark.slow
+
 tf1 = tf.compat.v1
 
 

@@ -8,6 +8,8 @@ from oracle import assert_same_bits
 
 import tf_mavg
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_average_that_moves_seldom_remembers_as_long():
     """OneTrainer#543: an interval without the product of decays forgets far more slowly."""

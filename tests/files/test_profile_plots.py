@@ -15,6 +15,8 @@ from tf_mavg._posthoc.listing import Snapshot, write_list
 from tf_mavg.decays import PowerFunction
 from tf_mavg.posthoc import Snapshots, coefficients, exponent_of, plot_profiles
 
+pytestmark = pytest.mark.slow
+
 EXPONENTS = [exponent_of(width) for width in (0.05, 0.10)]
 STEPS = [100, 200, 300]
 # What a file of each format begins with.

@@ -7,6 +7,8 @@ from keras_models import faces
 
 import tf_mavg
 
+pytestmark = pytest.mark.slow
+
 tf1 = tf.compat.v1
 
 

@@ -13,6 +13,8 @@ import tf_mavg
 from tf_mavg.decays import PowerFunction, Uniform
 from tf_mavg.posthoc import Snapshots, SnapshotSaverHook, reconstruct
 
+pytestmark = pytest.mark.slow
+
 tf1 = tf.compat.v1
 
 WIDTHS = (0.05, 0.10)

@@ -11,7 +11,10 @@ from strategies import STRATEGIES
 import tf_mavg
 
 # Keras reads its variables as NumPy 2 will not have it.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 EPSILON = 1e-3
 

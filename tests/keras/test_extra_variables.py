@@ -10,6 +10,7 @@ from keras_models import DECAY, FEATURES, KERAS, TF_KERAS, compiled_faces, data,
 from oracle import assert_same_bits, updated
 
 pytestmark = [
+    pytest.mark.slow,
     # Keras reads its variables as NumPy 2 will not have it.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     # tf_keras would rather not write .h5 files.

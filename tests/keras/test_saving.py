@@ -13,6 +13,7 @@ from keras_models import KERAS, TF_KERAS, averages, data, faces, make, values, w
 from oracle import assert_same_bits
 
 pytestmark = [
+    pytest.mark.slow,
     # Keras reads its variables as NumPy 2 will not have it.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     # tf_keras would rather not write .h5 files.

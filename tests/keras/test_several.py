@@ -10,6 +10,7 @@ from oracle import assert_same_bits
 from tf_mavg import decays
 
 pytestmark = [
+    pytest.mark.slow,
     # Keras 3 writes variables with an old way of NumPy's.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

@@ -10,6 +10,7 @@ from oracle import assert_same_bits
 from tf_mavg._keras.evaluation import all_swapped
 
 pytestmark = [
+    pytest.mark.slow,
     # Keras reads its variables as NumPy 2 will not have it.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

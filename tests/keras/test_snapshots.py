@@ -11,6 +11,7 @@ from tf_mavg.decays import PowerFunction
 from tf_mavg.posthoc import reconstruct
 
 pytestmark = [
+    pytest.mark.slow,
     # Keras 3 writes variables with an old way of NumPy's.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

@@ -8,6 +8,8 @@ from keras_models import data, make, values
 
 from tf_mavg.keras import MovingAverage
 
+pytestmark = pytest.mark.slow
+
 MOMENTUM = 0.9
 
 

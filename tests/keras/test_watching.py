@@ -10,6 +10,7 @@ from keras_models import KERAS, data, faces
 from tf_mavg import decays
 
 pytestmark = [
+    pytest.mark.slow,
     # Keras 3 writes variables with an old way of NumPy's.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

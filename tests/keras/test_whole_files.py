@@ -12,6 +12,7 @@ from oracle import assert_same_bits
 from places import PROGRAMS
 
 pytestmark = [
+    pytest.mark.slow,
     # Keras 3 writes variables with an old way of NumPy's.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
