@@ -186,10 +186,10 @@ class Averages:
           ValueError: If averages are to be sharded, and those of a variable cannot be.
         """
         elements = shards(variables)
-        called = [name_of(variable) for variable in elements] if names is None else names
+        keys = [name_of(variable) for variable in elements] if names is None else names
         missing = [
             (variable, name)
-            for variable, name in zip(elements, called, strict=True)
+            for variable, name in zip(elements, keys, strict=True)
             if variable not in self._entries
         ]
         for variable, _ in missing:
@@ -351,14 +351,11 @@ class Averages:
     def forget(self, since: int) -> None:
         """Takes back averages: those of all but the first `since` variables.
 
-        These must not have been averaged yet.
+        These must not have been averaged yet. If none are left, nor are steps that were counted.
         """
         self._drop(list(self._entries)[since:])
-
-    def forget_all(self) -> None:
-        """Takes back all averages, and the count of their steps."""
-        self.forget(0)
-        self.steps.set(0)
+        if not self._entries:
+            self.steps.set(0)
 
     def keep(self, variables: Iterable[Any]) -> None:
         """Takes back the averages of all other variables, which a restore has made."""

@@ -117,17 +117,17 @@ class Pace:
         if is_number and self.every > 1:
             return Constant(decay).product_rate(since, self.every)
         if self.every > 1:
-            return -tf.math.expm1(self.every * tf.math.log(_read(decay, tf.float64)))
+            return -tf.math.expm1(self.every * tf.math.log(value_now(decay, tf.float64)))
         # As where no steps are counted, to the bit: see _ops/rates.py.
         if is_number:
             return float(np.float32(1) - np.float32(decay))
-        return 1.0 - _read(decay, tf.float32)
+        return 1.0 - value_now(decay, tf.float32)
 
 
-def _read(decay: Any, dtype: tf.DType) -> tf.Tensor:
-    """A tensor or the value of a variable, at this point of a graph."""
-    is_variable = isinstance(decay, tf.Variable)
-    return read_in_order(decay, dtype) if is_variable else tf.cast(decay, dtype)
+def value_now(value: Any, dtype: tf.DType) -> tf.Tensor:
+    """A number or tensor, or the value of a variable at this point of a graph, cast to a dtype."""
+    is_variable = isinstance(value, tf.Variable)
+    return read_in_order(value, dtype) if is_variable else tf.cast(value, dtype)
 
 
 def several(decay: Any) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from tf_mavg._tensorflow.swapped_names import MARK
 
 # How the key of a swap state in object checkpoints ends.
 IN_PLACE: Final = "/averages_in_place/.ATTRIBUTES/VARIABLE_VALUE"
-# Beside it, where weights have several averages: which of them the mark is about.
+# Beside it: which of several averages of a weight the mark is about.
 INDEX_IN_PLACE: Final = "/index_in_place/.ATTRIBUTES/VARIABLE_VALUE"
 
 MERGED: Final = "tf_mavg/merged"

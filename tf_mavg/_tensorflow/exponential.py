@@ -11,9 +11,8 @@ from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called
-from tf_mavg._averages.pace import Pace
+from tf_mavg._averages.pace import Pace, value_now
 from tf_mavg._averages.shares import check_placement
-from tf_mavg._compat.references import read_in_order
 from tf_mavg._compat.tensorflow import unconverted
 from tf_mavg._ops.variables import (
     FLOATING_DTYPES,
@@ -365,9 +364,9 @@ class ExponentialMovingAverage(
             return None
         if self._num_updates is None and pace.only_numbers:
             return pace.given
-        decays = [_read(decay) for decay in pace.decays]
+        decays = [value_now(decay, tf.float32) for decay in pace.decays]
         if self._num_updates is not None:
-            count = _read(self._num_updates)
+            count = value_now(self._num_updates, tf.float32)
             decays = [tf.minimum(decay, (1.0 + count) / (10.0 + count)) for decay in decays]
         return decays if len(decays) > 1 else decays[0]
 
@@ -403,9 +402,3 @@ def _check(elements: Sequence[Any]) -> tuple[list[tf.Tensor], list[tf.Variable]]
         message = f"Only variables can be averaged in TensorFlow 2. Received: {tensors[0]!r}."
         raise TypeError(message)
     return tensors, variables
-
-
-def _read(value: Any) -> tf.Tensor:
-    """The value now, in float32."""
-    is_variable = isinstance(value, tf.Variable)
-    return read_in_order(value, tf.float32) if is_variable else tf.cast(value, tf.float32)

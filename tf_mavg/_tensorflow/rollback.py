@@ -55,10 +55,7 @@ def unchanged_by_failure(root: Any, holders: Sequence[Averages]) -> Iterator[int
     except BaseException:
         forget_deferred(objects, since)
         for holder, count in zip(holders, counts, strict=True):
-            if count:
-                holder.forget(count)
-            else:
-                holder.forget_all()
+            holder.forget(count)
         held.put_back()
         for holder in holders:
             holder.steps.agree()
