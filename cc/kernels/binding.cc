@@ -2,8 +2,12 @@
 
 #include "cc/kernels/binding.h"
 
+#include <type_traits>
+
 #include "absl/strings/str_cat.h"
+#include "cc/kernels/devices.h"
 #include "cc/kernels/moving_average.h"
+#include "cc/kernels/placement.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_handle.h"
 #include "tensorflow/core/framework/resource_mgr.h"
@@ -27,7 +31,9 @@ absl::Status OutputBinding(OpKernelContext* ctx, RefCountPtr<Binding> binding) {
   return absl::OkStatus();
 }
 
-// Binds the variables of its inputs. The handle that it returns is the only owner of the binding.
+// Binds the variables of its inputs, and places them side by side. The handle that it returns is
+// the only owner of the binding.
+template <typename Device>
 class BindVariablesOp : public OpKernel {
  public:
   explicit BindVariablesOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -37,6 +43,7 @@ class BindVariablesOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     VariableLists lists;
     OP_REQUIRES_OK(ctx, VariableLists::FromInputs(ctx, sides_.sides, sides_.size, &lists));
+    if constexpr (std::is_same_v<Device, CpuDevice>) PlaceSideBySide(ctx, lists);
     std::vector<tensorflow::Tensor> handles;
     for (int i = 0; i < ctx->num_inputs(); ++i) handles.push_back(ctx->input(i));
     RefCountPtr<Binding> binding(new Binding(sides_.dtypes, std::move(lists), std::move(handles)));
@@ -73,7 +80,8 @@ class BindNamedVariablesOp : public OpKernel {
   std::vector<std::string> names_;  // Of the averages, then of the variables.
 };
 
-REGISTER_KERNEL_BUILDER(Name("BindVariables").Device(tensorflow::DEVICE_CPU), BindVariablesOp);
+REGISTER_KERNEL_BUILDER(Name("BindVariables").Device(tensorflow::DEVICE_CPU),
+                        BindVariablesOp<CpuDevice>);
 REGISTER_KERNEL_BUILDER(Name("BindNamedVariables").Device(tensorflow::DEVICE_CPU),
                         BindNamedVariablesOp);
 #if TF_MAVG_GPU
@@ -82,7 +90,7 @@ REGISTER_KERNEL_BUILDER(Name("BindVariables")
                             .HostMemory("averages")
                             .HostMemory("variables")
                             .HostMemory("binding"),
-                        BindVariablesOp);
+                        BindVariablesOp<GpuDevice>);
 REGISTER_KERNEL_BUILDER(
     Name("BindNamedVariables").Device(tensorflow::DEVICE_GPU).HostMemory("binding"),
     BindNamedVariablesOp);

@@ -1,16 +1,15 @@
 """Many threads on the same variables: no deadlock, no torn value, no leak."""
 
 import random
-import resource
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from resident import resident_bytes
 
 import tf_mavg
 from tf_mavg import ops
@@ -20,12 +19,6 @@ THREADS = 8
 PATIENCE = 60  # seconds beyond the time of an action's last start
 # Above the chunk size, so that an update is shared among threads of its own.
 SIZE = 20_000
-
-
-def resident_bytes() -> int:
-    """Bytes of memory that this process occupies now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 def hammer(actions: list[Callable[[], object]], seconds: float) -> list[int]:
