@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gpu
+import hypothesis
 import numpy as np
 import places
 import pytest
@@ -21,9 +22,12 @@ import worlds
 from gpu_emulator import environment, scripts
 
 import tf_mavg
-from tf_mavg.__main__ import main
+from tf_mavg_cli import main
 
 LOGICAL_CPUS = 4
+# No test is timed: a busy machine would fail it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -124,7 +128,7 @@ def run_command(
         monkeypatch.setattr(sys, "argv", command)
         capsys.readouterr()
         try:
-            main()
+            main(prog_name="tf_mavg")
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)

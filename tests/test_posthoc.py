@@ -184,7 +184,7 @@ def test_a_run_that_went_on_replaces_its_snapshots(tmp_path):
 
 def test_the_command(run_command, tmp_path):
     snapshots_of_a_walk(tmp_path / "snapshots", steps=20)
-    options = ["--sigma-rel", 0.15, 0.2, "-o", "a", "b"]
+    options = ["--sigma-rel", 0.15, "--sigma-rel", 0.2, "-o", "a", "-o", "b"]
     done = run_command("posthoc", "snapshots", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:2] == ["written: a", "written: b"]

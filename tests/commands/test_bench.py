@@ -7,12 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from bench_cases import SMALL, Case
 
 from tf_mavg._bench import (
     caches,
-    cli,
+    commands,
     first_step,
     keras_step,
     memory,
@@ -26,6 +27,7 @@ from tf_mavg._bench import (
 from tf_mavg._bench.networks import NETWORKS, dense
 from tf_mavg._bench.steps import UPDATE, Choice, measure
 from tf_mavg._bench.turns import Settings
+from tf_mavg_cli import main
 
 SHORT = Settings(turn_seconds=1e-5, seconds=0, fewest=4)
 
@@ -80,10 +82,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "1,000 x 64",
         "--contestant",
         "op (eager",
+        "--contestant",
         "C++ loop (",
     ]
     short = ["--seconds", "0", "--fewest", "2"]
-    cli.main(["measure", "--folder", str(path), *only, *short])
+    main(["bench", "measure", "--folder", str(path), *only, *short], standalone_mode=False)
     return path
 
 
@@ -120,24 +123,23 @@ def test_the_json_says_what_ran_where(folder):
 )
 def test_a_choice_overwrites_no_results_that_it_leaves_out(chosen, lost, folder):
     before = (folder / "cpu.json").read_bytes()
-    with pytest.raises(
-        SystemExit, match=rf"measure again all .* without {re.escape(lost)}.*--folder"
-    ):
-        cli.main(["measure", "--folder", str(folder), *chosen])
+    expected = rf"measure again all .* without {re.escape(lost)}.*--folder"
+    with pytest.raises(click.ClickException, match=expected):
+        main(["bench", "measure", "--folder", str(folder), *chosen], standalone_mode=False)
     assert (folder / "cpu.json").read_bytes() == before
 
 
 def test_a_choice_may_measure_again_all_that_is_there(folder):
-    results = cli.read(folder / "cpu.json")
+    results = commands.read(folder / "cpu.json")
     contestants = ["op (eager", "C++ loop ("]
     for choice in (Choice(["1,000 x 64"], contestants), Choice()):
-        assert cli.not_measured_again(results, ["steps"], choice) == []
+        assert commands.not_measured_again(results, ["steps"], choice) == []
 
 
 def test_a_report_depends_on_the_json_alone(folder, capsys):
     written = []
     for _ in "ab":
-        cli.main(["report", "--folder", str(folder)])
+        main(["bench", "report", "--folder", str(folder)], standalone_mode=False)
         files = [folder / f"cpu.{suffix}" for suffix in ("png", "svg", "md")]
         written.append([path.read_bytes() for path in files])
     assert written[0] == written[1]
@@ -150,7 +152,7 @@ def test_a_report_depends_on_the_json_alone(folder, capsys):
 
 def test_a_run_compared_with_itself(folder, capsys):
     path = str(folder / "cpu.json")
-    cli.main(["compare", path, path])
+    main(["bench", "compare", path, path], standalone_mode=False)
     lines = capsys.readouterr().out.splitlines()
     assert "times faster" in lines[0]
     assert len(lines) == 2 + 5
@@ -166,8 +168,9 @@ def test_a_missing_library_is_one_sentence(module, folder, monkeypatch):
     for user in users:
         monkeypatch.delitem(sys.modules, f"tf_mavg._bench.{user}")
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(SystemExit, match=rf"needs {module}.*: pip install 'tf_mavg\[bench\]'\.$"):
-        cli.main([command, "--folder", str(folder)])
+    expected = rf"needs {module}.*: pip install 'tf_mavg\[bench\]'\.$"
+    with pytest.raises(click.ClickException, match=expected):
+        main(["bench", command, "--folder", str(folder)], standalone_mode=False)
 
 
 def test_a_flush_reads_more_than_a_cache_holds_on_every_processor():

@@ -5,7 +5,8 @@ import json
 import pytest
 from bench_results import example
 
-from tf_mavg._bench import cli, figures, plots, tables
+from tf_mavg._bench import figures, plots, tables
+from tf_mavg_cli import main
 
 
 def test_ratios():
@@ -84,7 +85,7 @@ def test_a_comparison_marks_what_differs_for_sure(tmp_path, capsys):
     contestants[1] |= {"median_s": 0.0041}
     for name, results in (("a", first), ("b", second)):
         (tmp_path / name).write_text(json.dumps(results))
-    cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b")])
+    main(["bench", "compare", *(str(tmp_path / name) for name in "ab")], standalone_mode=False)
     lines = capsys.readouterr().out.splitlines()
     what = "| update, 400 x 65,536 float32 |"
     assert f"{what} tf_mavg (eager) | 2.00 ms | 1.00 ms | 2.0 * |" in lines

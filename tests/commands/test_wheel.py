@@ -32,13 +32,14 @@ def test_it_holds_the_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {
         "tf_mavg",
+        "tf_mavg_cli",
         f"tf_mavg-{wheel.name.split('-')[1]}.dist-info",
     }
     assert {
         "tf_mavg/py.typed",
         "tf_mavg/libtf_mavg_ops.so",
         "tf_mavg/libtf_mavg_xla.so",
-        "tf_mavg/_bench/cli.py",
+        "tf_mavg/_bench/commands.py",
     } <= set(names)
     assert wheel.stat().st_size < 8e6
     assert "manylinux" in wheel.name
@@ -49,13 +50,15 @@ def test_it_forces_no_distribution_of_tensorflow_on_anyone(wheel):
     (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
     lines = archive.read(metadata).decode().splitlines()
     required = [line for line in lines if line.startswith("Requires-Dist: ")]
-    assert [line for line in required if "extra ==" not in line] == ["Requires-Dist: numpy>=1.26"]
+    assert [line for line in required if "extra ==" not in line] == [
+        "Requires-Dist: numpy>=1.26",
+        "Requires-Dist: click>=8.2",
+    ]
     assert {line.split()[1].split("==")[0] for line in required if "extra ==" in line} == {
         "tensorflow",
         "tensorflow-cpu",
         "matplotlib>=3.8;",
         "scipy>=1.12;",
-        "tqdm>=4.66;",
     }
 
 

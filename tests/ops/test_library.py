@@ -13,8 +13,8 @@ from tensorflow.python.framework import op_def_registry
 
 import tf_mavg
 from tf_mavg import _native
-from tf_mavg._commands import info
 from tf_mavg._ops.library import BUILD_INFO
+from tf_mavg_cli import info
 
 PACKAGE = Path(tf_mavg.__file__).parent
 BUILT_FOR = ".".join(BUILD_INFO["tensorflow"].split(".")[:2])
@@ -147,12 +147,3 @@ def test_the_command_prints_the_facts():
         check=True,
     )
     assert done.stdout.strip() == info.report().strip()
-
-
-@pytest.mark.slow
-def test_the_command_without_a_subcommand_says_how_to_use_it():
-    done = subprocess.run(
-        [Path(sys.executable).with_name("tf_mavg")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "usage:" in done.stderr

@@ -24,8 +24,8 @@ from oracle import (
 
 import tf_mavg
 from tf_mavg import ops
-from tf_mavg._commands import info
 from tf_mavg._ops.library import OPS, XLA_KERNELS
+from tf_mavg_cli import info
 
 SIZES = [0, 1, 17, 1000]
 
@@ -288,7 +288,7 @@ def test_without_the_library_all_else_works(alone, content, reason):
     if content is not None:
         library.write_text(content)
     program = (
-        "import tensorflow as tf; from tf_mavg import ops; from tf_mavg._commands import info; "
+        "import tensorflow as tf; from tf_mavg import ops; from tf_mavg_cli import info; "
         "a, v = tf.Variable([0.0]), tf.Variable([1.0]); "
         "ops.apply_moving_average([a], [v], 0.5); print(a.numpy()); "
         "print(info.facts()['XLA kernels'])"

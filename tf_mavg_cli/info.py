@@ -1,17 +1,33 @@
-"""What an installation is made of and runs on: the text of `python -m tf_mavg info`."""
+"""`tf_mavg info`: what an installation is made of and runs on."""
 
 from __future__ import annotations
 
 import platform
 
-import tensorflow as tf
+import click
 
-from tf_mavg import _native
-from tf_mavg._ops.library import BUILD_INFO, OPS_PATH, XLA_KERNELS, tensorflow_distribution
+from tf_mavg_cli import options
+from tf_mavg_cli.running import command_body
+
+
+@click.command
+@options.as_json
+@command_body
+def info(*, as_json: bool) -> None:
+    """Print what this installation is made of and runs on."""
+    if as_json:
+        options.print_json(facts())
+    else:
+        click.echo(report())
 
 
 def facts() -> dict[str, str]:
     """The facts, each a short text under its name, in the order to print them."""
+    import tensorflow as tf
+
+    from tf_mavg import _native
+    from tf_mavg._ops.library import BUILD_INFO, OPS_PATH, XLA_KERNELS, tensorflow_distribution
+
     active, supported = _native.active_cpu_level(), _native.supported_cpu_level()
     return {
         "tf_mavg": BUILD_INFO["version"],
@@ -28,6 +44,8 @@ def facts() -> dict[str, str]:
 
 
 def _gpu_images() -> str:
+    from tf_mavg import _native
+
     images = _native.gpu_images()
     kinds = dict.fromkeys(
         f"{'sm' if image['kind'] == 'cubin' else 'PTX'}_{image['architecture']}" for image in images
@@ -36,6 +54,8 @@ def _gpu_images() -> str:
 
 
 def _gpu_driver() -> str:
+    from tf_mavg import _native
+
     driver = _native.gpu_driver()
     if driver["error"]:
         return str(driver["error"])
