@@ -7,6 +7,7 @@
 #include "cc/core/dtypes.h"
 #include "cuda/all_finite.cuh"
 #include "cuda/moving_average.cuh"
+#include "cuda/split_moving_average.cuh"
 #include "cuda/swap.cuh"
 #include "cuda/table.h"
 #include "cuda/walker.cuh"
@@ -31,6 +32,13 @@ using namespace tf_mavg;
   TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 4)
 static_assert(kMostAverages == 4, "a kernel for each number of averages");
 
+#define TF_MAVG_SPLIT_MOVING_AVERAGE(averages)                                             \
+  TF_MAVG_KERNEL(split_moving_average_##averages, 2 * averages + 1) {                      \
+    SplitMovingAverage<averages> moving_average(static_cast<const float*>(table.operand)); \
+    WalkTable(table, moving_average);                                                      \
+  }
+static_assert(kMostSplitAverages == 2, "a kernel for each number of averages");
+
 #define TF_MAVG_ALL_FINITE(name, Element)                 \
   TF_MAVG_KERNEL(all_finite_##name, 1) {                  \
     AllFinite<Element> all_finite;                        \
@@ -41,6 +49,9 @@ static_assert(kMostAverages == 4, "a kernel for each number of averages");
 extern "C" {
 
 TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_MOVING_AVERAGES)
+
+TF_MAVG_SPLIT_MOVING_AVERAGE(1)
+TF_MAVG_SPLIT_MOVING_AVERAGE(2)
 
 TF_MAVG_KERNEL(swap_bytes, 2) {
   Swap swap;

@@ -21,6 +21,18 @@ def apply_moving_average(
     threads: int = 1,
     chunk_elements: int = ...,
 ) -> None: ...
+def apply_split_moving_average(
+    averages: Sequence[Sequence[NDArray[Any]]],
+    remainders: Sequence[Sequence[NDArray[Any]]],
+    variables: Sequence[NDArray[Any]],
+    rates: Sequence[float],
+    level: str,
+    threads: int = 1,
+    chunk_elements: int = ...,
+) -> None: ...
+def count_split_faults(
+    begin: int, end: int, variable: float, rate: float, level: str, threads: int = 1
+) -> int: ...
 def swap(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], level: str) -> None: ...
 def all_finite(
     variables: Sequence[NDArray[Any]], level: str, threads: int = 1, chunk_elements: int = ...
@@ -46,6 +58,14 @@ def gpu_tables(
 ) -> list[tuple[int, int, int]]: ...
 def gpu_apply_moving_average(
     averages: Sequence[Sequence[NDArray[Any]]],
+    variables: Sequence[NDArray[Any]],
+    rates: Sequence[float],
+    form: str,
+    offsets: Sequence[int] = ...,
+) -> None: ...
+def gpu_apply_split_moving_average(
+    averages: Sequence[Sequence[NDArray[Any]]],
+    remainders: Sequence[Sequence[NDArray[Any]]],
     variables: Sequence[NDArray[Any]],
     rates: Sequence[float],
     form: str,

@@ -15,21 +15,23 @@ from tf_mavg._ops.finite import all_of
 from tf_mavg._ops.library import OPS
 from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, emit, listed, swapped_lists
 from tf_mavg._ops.rates import Rates
+from tf_mavg._ops.split import join, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Binding", "all_finite", "apply_moving_average", "swap_variables"]
+__all__ = ["Binding", "all_finite", "apply_moving_average", "join", "split", "swap_variables"]
 
 
 @unconverted
-def apply_moving_average(
+def apply_moving_average(  # noqa: PLR0913 - one for each thing to choose.
     averages: Iterable[tf.Variable] | Sequence[Sequence[tf.Variable]],
     variables: Iterable[tf.Variable],
     decay: Any = None,
     name: str | None = None,
     *,
     rates: Any = None,
+    remainders: Iterable[Any] | None = None,
 ) -> tf.Operation | None:
     """Moves every average towards its variable, all in one pass over memory.
 
@@ -52,6 +54,9 @@ def apply_moving_average(
       name: Optional name of the returned operation.
       rates: In place of `decay`, what `1 - decay` is: numbers, an array or a tensor, one for each
         list of averages. A decay near 1 loses digits in float32; its rate does not.
+      remainders: For averages that are split, see `tf_mavg.ops.split`, as many int16 variables as
+        averages, in lists alike: each makes of a bfloat16 average of a bfloat16 variable a float32
+        one, whose bits it completes. None in place of one for an average that is not split.
 
     Returns:
       The operation that updates all averages; None when executing eagerly.
@@ -65,7 +70,7 @@ def apply_moving_average(
       tf.errors.FailedPreconditionError: When run, if a variable is not initialized.
       tf.errors.InvalidArgumentError: When run, if shapes or decays turn out not to fit.
     """
-    lists = averaged_lists(averages, variables)
+    lists = averaged_lists(averages, variables, remainders)
     wanted = Rates(len(lists.sides) - 1, decay, rates)
 
     def make_op(bucket: Bucket) -> Any:
@@ -74,11 +79,24 @@ def apply_moving_average(
         if names:
             binding = OPS.bind_named_variables(
                 averages=names[0],
-                variables=names[1],
+                remainders=names[1],
+                variables=names[2],
                 T=bucket.last_dtype,
                 Tavg=bucket.first_dtype,
             )
             return OPS.bound_apply_moving_average(binding=binding, rates=of_bucket)
+        if bucket.is_split:
+            update = (
+                OPS.resource_apply_split_moving_average
+                if bucket.is_resource
+                else OPS.apply_split_moving_average
+            )
+            return update(
+                averages=bucket.first,
+                remainders=bucket.remainders,
+                variables=bucket.last,
+                rates=of_bucket,
+            )
         if bucket.is_resource:
             return OPS.resource_apply_moving_average(
                 averages=bucket.first,

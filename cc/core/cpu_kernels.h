@@ -33,6 +33,11 @@ inline constexpr const char* NameOf(CpuLevel level) {
 using MovingAverageFunction = void (*)(void* average, const void* variable, int64_t count,
                                        float rate);
 
+// The same of float32 averages that are split as in cc/core/split.h, of bfloat16 variables; at the
+// rate kCopy, the variable's bits and no remainder. No two of the three ranges may overlap.
+using SplitMovingAverageFunction = void (*)(void* high, void* remainder, const void* variable,
+                                            int64_t count, float rate);
+
 // Exchanges the bytes of two ranges that do not overlap.
 using SwapFunction = void (*)(void* first, void* second, int64_t bytes);
 
@@ -43,6 +48,7 @@ struct CpuKernels {
   MovingAverageFunction moving_average[kDtypesCount];  // By Dtypes.
   SwapFunction swap;
   AllFiniteFunction all_finite[kDtypesCount];  // Of the variables, by Dtypes.
+  SplitMovingAverageFunction split_moving_average;
 };
 
 // The highest level that this processor and its operating system support.

@@ -9,6 +9,7 @@
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/dtypes.h"
 #include "cc/core/moving_average_level.h"
+#include "cc/core/split_moving_average_level.h"
 #include "cc/core/swap_level.h"
 
 namespace tf_mavg {
@@ -26,6 +27,7 @@ const CpuKernels TF_MAVG_KERNELS = {
         TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_FUNCTION)
 #undef TF_MAVG_FUNCTION
     },
+    UpdateSplitStretch,
 };
 
 }  // namespace tf_mavg

@@ -8,6 +8,7 @@
 #include "cc/kernels/devices.h"
 #include "cc/kernels/moving_average.h"
 #include "cc/kernels/placement.h"
+#include "cc/kernels/split_moving_average.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_handle.h"
 #include "tensorflow/core/framework/resource_mgr.h"
@@ -31,13 +32,26 @@ absl::Status OutputBinding(OpKernelContext* ctx, RefCountPtr<Binding> binding) {
   return absl::OkStatus();
 }
 
+// The sides of split averages, if there are remainders, else of others.
+absl::Status DeclareSides(OpKernelConstruction* ctx, int averages, int remainders, int variables,
+                          MovingAverageSides* sides) {
+  if (remainders == 0) {
+    return MovingAverageSides::FromNumbers(ctx, averages, variables, sides);
+  }
+  return DeclareSplitSides(ctx->def().op(), averages, remainders, variables, sides);
+}
+
 // Binds the variables of its inputs, and places them side by side. The handle that it returns is
 // the only owner of the binding.
 template <typename Device>
 class BindVariablesOp : public OpKernel {
  public:
   explicit BindVariablesOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
-    OP_REQUIRES_OK(ctx, MovingAverageSides::FromAttributes(ctx, &sides_));
+    int averages, remainders, variables;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("M", &averages));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("R", &remainders));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("N", &variables));
+    OP_REQUIRES_OK(ctx, DeclareSides(ctx, averages, remainders, variables, &sides_));
   }
 
   void Compute(OpKernelContext* ctx) override {
@@ -46,7 +60,7 @@ class BindVariablesOp : public OpKernel {
     if constexpr (std::is_same_v<Device, CpuDevice>) PlaceSideBySide(ctx, lists);
     std::vector<tensorflow::Tensor> handles;
     for (int i = 0; i < ctx->num_inputs(); ++i) handles.push_back(ctx->input(i));
-    RefCountPtr<Binding> binding(new Binding(sides_.dtypes, std::move(lists), std::move(handles)));
+    RefCountPtr<Binding> binding(new Binding(sides_, std::move(lists), std::move(handles)));
     OP_REQUIRES_OK(ctx, OutputBinding(ctx, std::move(binding)));
   }
 
@@ -59,25 +73,27 @@ class BindVariablesOp : public OpKernel {
 class BindNamedVariablesOp : public OpKernel {
  public:
   explicit BindNamedVariablesOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
-    std::vector<std::string> variables;
+    std::vector<std::string> remainders, variables;
     OP_REQUIRES_OK(ctx, ctx->GetAttr("averages", &names_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("remainders", &remainders));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("variables", &variables));
-    OP_REQUIRES_OK(ctx,
-                   MovingAverageSides::FromNumbers(ctx, static_cast<int>(names_.size()),
-                                                   static_cast<int>(variables.size()), &sides_));
+    OP_REQUIRES_OK(
+        ctx, DeclareSides(ctx, static_cast<int>(names_.size()), static_cast<int>(remainders.size()),
+                          static_cast<int>(variables.size()), &sides_));
+    names_.insert(names_.end(), remainders.begin(), remainders.end());
     names_.insert(names_.end(), variables.begin(), variables.end());
   }
 
   void Compute(OpKernelContext* ctx) override {
     VariableLists lists;
     OP_REQUIRES_OK(ctx, VariableLists::FromNames(ctx, sides_.sides, names_, &lists));
-    RefCountPtr<Binding> binding(new Binding(sides_.dtypes, std::move(lists), {}));
+    RefCountPtr<Binding> binding(new Binding(sides_, std::move(lists), {}));
     OP_REQUIRES_OK(ctx, OutputBinding(ctx, std::move(binding)));
   }
 
  private:
   MovingAverageSides sides_;
-  std::vector<std::string> names_;  // Of the averages, then of the variables.
+  std::vector<std::string> names_;  // Of the averages, remainders and variables.
 };
 
 REGISTER_KERNEL_BUILDER(Name("BindVariables").Device(tensorflow::DEVICE_CPU),
@@ -88,6 +104,7 @@ REGISTER_KERNEL_BUILDER(Name("BindNamedVariables").Device(tensorflow::DEVICE_CPU
 REGISTER_KERNEL_BUILDER(Name("BindVariables")
                             .Device(tensorflow::DEVICE_GPU)
                             .HostMemory("averages")
+                            .HostMemory("remainders")
                             .HostMemory("variables")
                             .HostMemory("binding"),
                         BindVariablesOp<GpuDevice>);
@@ -103,7 +120,7 @@ absl::Status Binding::FromInput(OpKernelContext* ctx, RefCountPtr<Binding>* bind
 }
 
 std::string Binding::DebugString() const {
-  return absl::StrCat("tf_mavg binding of ", lists_.size(), " variables and ", lists_.depth() - 1,
+  return absl::StrCat("tf_mavg binding of ", lists_.size(), " variables and ", averages(),
                       " average(s) of each");
 }
 

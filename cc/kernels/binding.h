@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cc/core/dtypes.h"
+#include "cc/kernels/moving_average.h"
 #include "cc/kernels/variable_lists.h"
 #include "tensorflow/core/framework/resource_base.h"
 #include "tensorflow/core/framework/tensor.h"
@@ -23,8 +24,12 @@ namespace tf_mavg {
 class Binding : public tensorflow::ResourceBase {
  public:
   // `handles`, if any, hold the names that the lists borrow.
-  Binding(Dtypes dtypes, VariableLists lists, std::vector<tensorflow::Tensor> handles)
-      : dtypes_(dtypes), lists_(std::move(lists)), handles_(std::move(handles)) {}
+  Binding(const MovingAverageSides& sides, VariableLists lists,
+          std::vector<tensorflow::Tensor> handles)
+      : dtypes_(sides.dtypes),
+        is_split_(sides.is_split),
+        lists_(std::move(lists)),
+        handles_(std::move(handles)) {}
 
   // The binding of a handle in input 0 of an op.
   static absl::Status FromInput(tensorflow::OpKernelContext* ctx,
@@ -35,11 +40,16 @@ class Binding : public tensorflow::ResourceBase {
   std::string MakeRefCountingHandleName(int64_t resource_id) const override;
 
   Dtypes dtypes() const { return dtypes_; }
-  // Averages first, the variables last.
+  // Whether averages are split, and the lists have remainders.
+  bool is_split() const { return is_split_; }
+  // How many averages each variable has.
+  int averages() const { return (lists_.depth() - 1) / (is_split_ ? 2 : 1); }
+  // Averages first, then remainders if there are any, the variables last.
   const VariableLists& lists() const { return lists_; }
 
  private:
   const Dtypes dtypes_;
+  const bool is_split_;
   const VariableLists lists_;
   const std::vector<tensorflow::Tensor> handles_;
 };

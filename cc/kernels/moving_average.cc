@@ -2,20 +2,13 @@
 
 #include "cc/kernels/moving_average.h"
 
-#include <algorithm>
-#include <string>
-#include <type_traits>
-#include <utility>
-#include <vector>
-
-#include "absl/strings/str_cat.h"
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/cpu_pass.h"
-#include "cc/core/moving_average.h"
+#include "cc/kernels/averages_update.h"
 #include "cc/kernels/binding.h"
-#include "cc/kernels/buffer_copies.h"
 #include "cc/kernels/cpu_threads.h"
 #include "cc/kernels/devices.h"
+#include "cc/kernels/split_moving_average.h"
 #include "cc/ops/dtypes.h"
 #include "cc/ops/lists_of_averages.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -26,14 +19,7 @@ template <>
 absl::Status UpdateAverages<CpuDevice>::operator()(tensorflow::OpKernelContext* ctx, Dtypes dtypes,
                                                    const Lists& lists,
                                                    const tensorflow::Tensor& rates) const {
-  for (int i = 0; i < rates.NumElements(); ++i) {
-    const float rate = rates.vec<float>()(i);
-    if (rate >= 0.0f && rate <= 1.0f) continue;  // NaN is in no interval.
-    const std::string of_list = rates.NumElements() == 1 ? "" : absl::StrCat(" for list ", i);
-    return absl::InvalidArgumentError(
-        absl::StrCat(ctx->op_kernel().type_string_view(),
-                     ": decay must be in [0, 1]. Received: 1 - decay = ", rate, of_list, "."));
-  }
+  TF_RETURN_IF_ERROR(CheckRates(ctx, rates));
   RunOnThreads(
       ctx, lists,
       MovingAveragePass(KernelsOf(ActiveCpuLevel()), dtypes, lists, rates.flat<float>().data()));
@@ -47,44 +33,15 @@ using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
 
-// Whether this is a step that leaves all averages alone. On a GPU only the kernel knows.
-bool KeepAll(const Tensor& rates) {
-  const float* const first = rates.flat<float>().data();
-  return std::all_of(first, first + rates.NumElements(), [](float rate) { return rate == kKeep; });
-}
-
 template <typename Device>
 absl::Status ApplyMovingAverage(OpKernelContext* ctx, Dtypes dtypes, const VariableLists& lists,
                                 const Tensor& rates) {
-  const int averages = lists.depth() - 1;
-  // Shape functions do not see what eager execution, placeholders and bindings bring.
-  if (rates.dims() != 1 || rates.NumElements() != averages) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        ctx->op_kernel().type_string_view(), ": rates must be of shape [", averages,
-        "], one a list of averages. Received: shape ", rates.shape().DebugString(), "."));
-  }
-  if (std::is_same_v<Device, CpuDevice> && KeepAll(rates)) return absl::OkStatus();
-  std::vector<Access> accesses(lists.depth(), Access::kWrite);
-  accesses[averages] = Access::kRead;
-  LockedLists locked(ctx, lists, std::move(accesses));
-  Lists buffers(lists.depth(), lists.size());
-  BufferCopies<Device> copies(ctx);
-  TF_RETURN_IF_ERROR(locked.ForEachChecked([&](int position) {
-    for (int side = 0; side < averages; ++side) {
-      const void* data;
-      TF_RETURN_IF_ERROR(copies.MakeWritable(locked.variable(side, position), &data));
-      buffers.set_buffer(side, position, data);
-    }
-    const Tensor& variable = locked.variable(averages, position).tensor();
-    buffers.set_buffer(averages, position, variable.data());
-    buffers.set_elements(position, variable.NumElements());
-    if constexpr (std::is_same_v<Device, CpuDevice>) {
-      MovingAveragePass::PrefetchStarts(dtypes, buffers, position);
-    }
-    return absl::OkStatus();
-  }));
-  copies.PutInPlace();
-  return UpdateAverages<Device>()(ctx, dtypes, buffers, rates);
+  return UpdateLists<Device>(
+      ctx, lists, lists.depth() - 1, rates,
+      [&](const Lists& buffers, int position) {
+        MovingAveragePass::PrefetchStarts(dtypes, buffers, position);
+      },
+      [&](const Lists& buffers) { return UpdateAverages<Device>()(ctx, dtypes, buffers, rates); });
 }
 
 // Reference or resource variables as inputs of every step.
@@ -114,8 +71,11 @@ class BoundApplyMovingAverageOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     tensorflow::core::RefCountPtr<Binding> binding;
     OP_REQUIRES_OK(ctx, Binding::FromInput(ctx, &binding));
-    OP_REQUIRES_OK(
-        ctx, ApplyMovingAverage<Device>(ctx, binding->dtypes(), binding->lists(), ctx->input(1)));
+    const VariableLists& lists = binding->lists();
+    const Tensor& rates = ctx->input(1);
+    OP_REQUIRES_OK(ctx, binding->is_split()
+                            ? ApplySplitMovingAverage<Device>(ctx, lists, rates)
+                            : ApplyMovingAverage<Device>(ctx, binding->dtypes(), lists, rates));
   }
 };
 

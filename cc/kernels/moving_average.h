@@ -1,7 +1,6 @@
 // The moving average on variables: K averages of each of N variables move towards it in one pass.
 //
-// It takes all locks, checks every variable, makes room where a reader still holds a buffer that is
-// to be written, and only then writes. If it returns an error, no variable has changed.
+// Locks, checks, room and errors are those of every update: see averages_update.h.
 
 #ifndef TF_MAVG_CC_KERNELS_MOVING_AVERAGE_H_
 #define TF_MAVG_CC_KERNELS_MOVING_AVERAGE_H_
@@ -22,6 +21,7 @@ struct MovingAverageSides {
   std::vector<Side> sides;
   int size = 0;  // Variables a side.
   Dtypes dtypes{};
+  bool is_split = false;  // Whether averages are: see split_moving_average.h.
 
   // Reads the attributes M, N, T and Tavg; an error if no update takes such averages and variables.
   static absl::Status FromAttributes(tensorflow::OpKernelConstruction* ctx,

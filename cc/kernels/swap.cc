@@ -144,10 +144,10 @@ class BoundSwapVariablesOp : public OpKernel {
     tensorflow::core::RefCountPtr<Binding> binding;
     OP_REQUIRES_OK(ctx, Binding::FromInput(ctx, &binding));
     const VariableLists& lists = binding->lists();
-    OP_REQUIRES(ctx, index_ < lists.depth() - 1,
+    OP_REQUIRES(ctx, index_ < binding->averages(),
                 absl::InvalidArgumentError(absl::StrCat(
                     type_string_view(), ": index must be below the number of lists of averages, ",
-                    lists.depth() - 1, ". Received: ", index_, ".")));
+                    binding->averages(), ". Received: ", index_, ".")));
     OP_REQUIRES_OK(ctx, SwapWithLast<Device>(ctx, lists, index_, mode_));
   }
 

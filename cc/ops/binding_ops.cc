@@ -15,30 +15,39 @@ namespace {
 using ::tensorflow::shape_inference::InferenceContext;
 
 absl::Status BindVariablesShape(InferenceContext* c) {
-  int averages, variables, lists;
+  int averages, remainders, variables, lists;
   TF_RETURN_IF_ERROR(c->GetAttr("M", &averages));
+  TF_RETURN_IF_ERROR(c->GetAttr("R", &remainders));
   TF_RETURN_IF_ERROR(c->GetAttr("N", &variables));
-  TF_RETURN_IF_ERROR(CountLists("BindVariables", averages, variables, &lists));
-  TF_RETURN_IF_ERROR(CheckShapes(c, VariableKind::kResource, lists + 1, variables));
+  TF_RETURN_IF_ERROR(
+      remainders == 0 ? CountLists("BindVariables", averages, variables, &lists)
+                      : CountSplitLists("BindVariables", averages, remainders, variables, &lists));
+  const int depth = (remainders == 0 ? 1 : 2) * lists + 1;
+  TF_RETURN_IF_ERROR(CheckShapes(c, VariableKind::kResource, depth, variables));
   c->set_output(0, c->Scalar());
   return absl::OkStatus();
 }
 
 REGISTER_OP("BindVariables")
     .Input("averages: M * resource")
+    .Input("remainders: R * resource")
     .Input("variables: N * resource")
     .Output("binding: resource")
     .Attr("M: int >= 1")
+    .Attr("R: int >= 0")
     .Attr("N: int >= 1")
     .Attr("T: {half, bfloat16, float, double}")
     .Attr("Tavg: {half, bfloat16, float, double}")
     .SetIsStateful()
     .SetShapeFn(BindVariablesShape)
-    .Doc("Binds N variables and K averages of each; the binding keeps all of them alive.");
+    .Doc(
+        "Binds N variables, K averages of each, and their remainders if averages are split; the "
+        "binding keeps all of them alive.");
 
 REGISTER_OP("BindNamedVariables")
     .Output("binding: resource")
     .Attr("averages: list(string) >= 1")
+    .Attr("remainders: list(string) = []")
     .Attr("variables: list(string) >= 1")
     .Attr("T: {half, bfloat16, float, double}")
     .Attr("Tavg: {half, bfloat16, float, double}")

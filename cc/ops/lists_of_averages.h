@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cc/core/moving_average.h"
+#include "cc/core/split.h"
 
 namespace tf_mavg {
 
@@ -22,6 +23,21 @@ inline absl::Status CountLists(absl::string_view op, int averages, int variables
                                                  " lists of averages, each as long ",
                                                  "as the list of variables. Received: ", averages,
                                                  " averages and ", variables, " variables."));
+}
+
+// The same of split averages, each of which has a remainder; the inputs are averages, remainders
+// and variables in this order. There are one to kMostSplitAverages lists of each.
+inline absl::Status CountSplitLists(absl::string_view op, int averages, int remainders,
+                                    int variables, int* lists) {
+  *lists = variables > 0 ? averages / variables : 0;
+  if (*lists >= 1 && *lists <= kMostSplitAverages && *lists * variables == averages &&
+      remainders == averages) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      op, ": there must be 1 to ", kMostSplitAverages, " lists of averages, each as long as the ",
+      "list of variables, and a remainder of each average. Received: ", averages, " averages, ",
+      remainders, " remainders and ", variables, " variables."));
 }
 
 }  // namespace tf_mavg

@@ -14,6 +14,7 @@
 #include "cc/core/dtypes.h"
 #include "cc/core/lists.h"
 #include "cc/core/moving_average.h"
+#include "cc/core/split.h"
 
 namespace tf_mavg {
 
@@ -83,6 +84,34 @@ struct AveragedArrays {
   std::vector<float> rates;
   Lists lists{0, 0};
   Dtypes dtypes;
+};
+
+// One or more lists of split averages, and their variables.
+struct SplitAveragedArrays {
+  SplitAveragedArrays(std::vector<ArrayList> averages, std::vector<ArrayList> remainders,
+                      ArrayList variables, std::vector<float> rates)
+      : sides(std::move(averages)), rates(std::move(rates)) {
+    const size_t averages_a_variable = sides.size();
+    if (averages_a_variable < 1 || averages_a_variable > kMostSplitAverages ||
+        remainders.size() != averages_a_variable || this->rates.size() != averages_a_variable) {
+      throw pybind11::value_error("There must be 1 to " + std::to_string(kMostSplitAverages) +
+                                  " lists of averages, a list of remainders and a rate for each.");
+    }
+    for (ArrayList& arrays : remainders) sides.push_back(std::move(arrays));
+    sides.push_back(std::move(variables));
+    lists = ListsOf(sides);
+    for (size_t side = 0; side < sides.size(); ++side) {
+      const bool holds_remainders = side / averages_a_variable == 1;
+      if (DtypeName(sides[side][0]) != (holds_remainders ? "int16" : "bfloat16")) {
+        throw pybind11::type_error("Split averages and variables must be bfloat16, remainders " +
+                                   std::string("int16."));
+      }
+    }
+  }
+
+  std::vector<ArrayList> sides;  // Averages, remainders, variables.
+  std::vector<float> rates;
+  Lists lists{0, 0};
 };
 
 // Two lists that a swap takes, and the bytes of their elements.

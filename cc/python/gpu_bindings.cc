@@ -24,6 +24,7 @@
 #include "cuda/images.h"
 #include "cuda/launcher.h"
 #include "cuda/moving_average.h"
+#include "cuda/split_moving_average.h"
 #include "cuda/swap.h"
 #include "cuda/table_plan.h"
 
@@ -138,6 +139,19 @@ void GpuApplyMovingAverage(std::vector<ArrayList> averages, ArrayList variables,
         device->CopyIn(arrays.rates.data(), arrays.rates.size() * sizeof(float), 0);
     Require(LaunchMovingAverage(arrays.dtypes, lists, static_cast<const float*>(device_rates),
                                 {nullptr, FormOf(form)}));
+  });
+}
+
+void GpuApplySplitMovingAverage(std::vector<ArrayList> averages, std::vector<ArrayList> remainders,
+                                ArrayList variables, std::vector<float> rates,
+                                const std::string& form, const std::vector<int64_t>& offsets) {
+  const SplitAveragedArrays arrays(std::move(averages), std::move(remainders), std::move(variables),
+                                   std::move(rates));
+  RunOnDevice(arrays.sides, arrays.lists, offsets, [&](const Lists& lists, DeviceArrays* device) {
+    const void* device_rates =
+        device->CopyIn(arrays.rates.data(), arrays.rates.size() * sizeof(float), 0);
+    Require(LaunchSplitMovingAverage(lists, static_cast<const float*>(device_rates),
+                                     {nullptr, FormOf(form)}));
   });
 }
 
@@ -259,6 +273,11 @@ void BindGpu(py::module_& module) {
              py::arg("offsets") = std::vector<int64_t>(),
              "apply_moving_average() on device 0. Offsets, one a list, shift the arrays' addresses "
              "there, in bytes.");
+  module.def("gpu_apply_split_moving_average", &GpuApplySplitMovingAverage, py::arg("averages"),
+             py::arg("remainders"), py::arg("variables"), py::arg("rates"), py::arg("form"),
+             py::arg("offsets") = std::vector<int64_t>(),
+             "apply_split_moving_average() on device 0. Offsets, one a list, shift the arrays' "
+             "addresses there, in bytes.");
   module.def(
       "gpu_swap", &GpuSwap, py::arg("first"), py::arg("second"), py::arg("form"),
       py::arg("offsets") = std::vector<int64_t>(),

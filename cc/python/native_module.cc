@@ -21,11 +21,13 @@
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/cpu_pass.h"
 #include "cc/core/lists.h"
+#include "cc/core/split_moving_average_pass.h"
 #include "cc/python/array_lists.h"
 #include "cc/python/gpu_bindings.h"
 #include "cc/python/on_threads.h"
 #include "cc/python/plain_loop.h"
 #include "cc/python/same_objects.h"
+#include "cc/python/split_patterns.h"
 
 namespace py = pybind11;
 
@@ -58,6 +60,32 @@ void ApplyMovingAverage(std::vector<ArrayList> averages, ArrayList variables,
                                arrays.rates.data());
   const py::gil_scoped_release unlocked;
   RunOnThreads(arrays.lists, chunk_elements, threads, pass);
+}
+
+void ApplySplitMovingAverage(std::vector<ArrayList> averages, std::vector<ArrayList> remainders,
+                             ArrayList variables, std::vector<float> rates,
+                             const std::string& level, int threads, int64_t chunk_elements) {
+  const SplitAveragedArrays arrays(std::move(averages), std::move(remainders), std::move(variables),
+                                   std::move(rates));
+  const SplitMovingAveragePass pass(KernelsOf(LevelOf(level)), arrays.lists, arrays.rates.data());
+  const py::gil_scoped_release unlocked;
+  RunOnThreads(arrays.lists, chunk_elements, threads, pass);
+}
+
+int64_t CountSplitFaults(int64_t begin, int64_t end, float variable, float rate,
+                         const std::string& level, int threads) {
+  if (begin < 0 || begin > end || end > kSplitPatterns) {
+    throw py::value_error("Patterns are numbered from 0 to 2^32.");
+  }
+  const CpuKernels& kernels = KernelsOf(LevelOf(level));
+  const py::gil_scoped_release unlocked;
+  std::atomic<int64_t> faults(0);
+  OnThreads(threads, [&](int part) {
+    const int64_t count = end - begin;
+    faults += SplitFaults(kernels, begin + count * part / threads,
+                          begin + count * (part + 1) / threads, variable, rate);
+  });
+  return faults;
 }
 
 void SwapArrays(ArrayList first, ArrayList second, const std::string& level) {
@@ -138,6 +166,14 @@ PYBIND11_MODULE(_native, module) {
       py::arg("rates"), py::arg("level"), py::arg("threads") = 1,
       py::arg("chunk_elements") = kCpuChunkElements,
       "average -= (average - variable) * rate, in place: lists of averages, a rate for each.");
+  module.def(
+      "apply_split_moving_average", &ApplySplitMovingAverage, py::arg("averages"),
+      py::arg("remainders"), py::arg("variables"), py::arg("rates"), py::arg("level"),
+      py::arg("threads") = 1, py::arg("chunk_elements") = kCpuChunkElements,
+      "apply_moving_average() of float32 averages split into bfloat16 and an int16 remainder.");
+  module.def("count_split_faults", &CountSplitFaults, py::arg("begin"), py::arg("end"),
+             py::arg("variable"), py::arg("rate"), py::arg("level"), py::arg("threads") = 1,
+             "How many float32s with bits in [begin, end) do not split, join and update exactly.");
   module.def("swap", &SwapArrays, py::arg("first"), py::arg("second"), py::arg("level"),
              "Exchanges the contents of two lists of arrays.");
   module.def("all_finite", &AllFinite, py::arg("variables"), py::arg("level"),

@@ -28,6 +28,13 @@ LOOPS = {
     for name, bits in BITS.items()
     for count in LISTS
 } | {"swap_bytes": [([128, 128], [128, 128]), ([8, 8], [8, 8])]}
+# Both halves of each average.
+LOOPS |= {
+    f"split_moving_average_{count}": [
+        ([bits] * (2 * count + 1), [bits] * (2 * count)) for bits in (128, 16)
+    ]
+    for count in (1, 2)
+}
 # Of a float64 alone, the compiler loads the half with the exponent.
 LOOPS |= {
     f"all_finite_{name}": [([128], []), ([one], [])]
@@ -35,9 +42,10 @@ LOOPS |= {
 }
 # Sides of a table, where they are not averages and their variable.
 OTHER_DEPTHS = {"swap_bytes": 2} | {name: 1 for name in LOOPS if name.startswith("all_finite_")}
-# By the number of averages. 32 allow for all the threads that a multiprocessor holds. At 64 half of
-# them are resident, each with three or four 16-byte loads under way, and at 80 three eighths with
-# five: no fewer in all than with one average.
+DEPTHS = OTHER_DEPTHS | {"split_moving_average_1": 3, "split_moving_average_2": 5}
+# By the number of averages, or of halves of such. 32 allow for all the threads that a
+# multiprocessor holds. At 64 half of them are resident, each with three or four 16-byte loads under
+# way, and at 80 three eighths with five: no fewer in all than with one average.
 MOST_REGISTERS = {1: 40, 2: 64, 3: 64, 4: 80}
 
 
@@ -58,7 +66,7 @@ def kernels(image):
 def test_resources(image, kernels):
     assert kernels.keys() == LOOPS.keys()
     for name, kernel in kernels.items():
-        depth = OTHER_DEPTHS.get(name) or int(name[-1]) + 1
+        depth = DEPTHS.get(name) or int(name[-1]) + 1
         assert kernel.registers <= MOST_REGISTERS[max(depth - 1, 1)], name
         assert kernel.local_bytes == 0, f"{name} spills registers"
         space = MOST_PARAMETER_BYTES[image["form"]]

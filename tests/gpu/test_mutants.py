@@ -20,6 +20,7 @@ from places import ROOT
 import tf_mavg
 
 WALKER = "cuda/walker.cuh"
+KERNEL_SUITE = ("test_kernels.py", "test_split_kernels.py")
 
 
 class Mutant(NamedTuple):
@@ -77,6 +78,19 @@ KERNEL_MUTANTS = {
     "one rate for all averages": Mutant(
         "cuda/moving_average.cuh", "wide, rates[i]", "wide, rates[0]"
     ),
+    "split: average without its remainder": Mutant(
+        "cuda/split_moving_average.cuh", "static_cast<int16_t>(old_remainder)", "0"
+    ),
+    "split: copy that keeps the remainder": Mutant(
+        "cuda/split_moving_average.cuh", "copies ? uint16_t{0}", "copies ? old_remainder"
+    ),
+    "split: one rate for all averages": Mutant(
+        "cuda/split_moving_average.cuh", "(old, wide, rates[i])", "(old, wide, rates[0])"
+    ),
+    "split: half cut off, not rounded": Mutant(
+        "cc/core/split.h", "(kept + 0x8000u) >> 16", "kept >> 16"
+    ),
+    "split: NaN rounded": Mutant("cc/core/split.h", "(bits | 0x00400000u) & 0xffff0000u", "bits"),
     "only the last element counts": Mutant(
         "cuda/all_finite.cuh", "carries |= ExponentCarry", "carries = ExponentCarry"
     ),
@@ -144,7 +158,8 @@ def kernel_suite(emulator_libraries, native_alone, tmp_path):
 
     def call(ptx: pathlib.Path) -> subprocess.CompletedProcess[str]:
         options = ["-c", ROOT / "pyproject.toml", "--noconftest", "-p", "no:cacheprovider", "-s"]
-        selection = ["-k", "not large", ROOT / "tests" / "gpu" / "test_kernels.py"]
+        files = [ROOT / "tests" / "gpu" / name for name in KERNEL_SUITE]
+        selection = ["-k", "not large", *files]
         # A small device, so that a table of the small form has more chunks than the grid blocks.
         variables = gpu.emulated(emulator_libraries, ptx=ptx, multiprocessors=1)
         variables["PYTHONPATH"] = str(native_alone)

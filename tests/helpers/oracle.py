@@ -105,3 +105,18 @@ def is_finite(array: NDArray) -> NDArray[np.bool_]:
     """Which elements are finite, by NumPy, in float64."""
     with np.errstate(invalid="ignore"):  # A signalling NaN.
         return np.isfinite(array.astype(FLOAT64))
+
+
+def split(values: NDArray[np.float32]) -> tuple[NDArray, NDArray[np.int16]]:
+    """The halves of float32 numbers, bfloat16 and the remainder; see cc/core/split.h."""
+    bits_of = np.asarray(values).view(np.uint32)
+    kept = np.where(np.isnan(values), (bits_of | 0x00400000) & 0xFFFF0000, bits_of)
+    high = (kept.astype(np.uint64) + 0x8000 >> 16).astype(np.uint16)
+    remainder = (kept.astype(np.int64) - (high.astype(np.int64) << 16)).astype(np.int16)
+    return np.asarray(high.view(BFLOAT16)), np.asarray(remainder)
+
+
+def joined(high: NDArray, remainder: NDArray[np.int16]) -> NDArray[np.float32]:
+    """The float32 numbers whose halves these are."""
+    total = (high.view(np.uint16).astype(np.int64) << 16) + remainder.astype(np.int64)
+    return np.asarray(total.astype(np.uint32).view(FLOAT32))

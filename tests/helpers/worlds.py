@@ -74,12 +74,12 @@ class SessionWorld:
     def __init__(self, session: tf.compat.v1.Session, *, use_resource: bool) -> None:
         """Works in the session's graph, which must be the default one."""
         self.session = session
-        self._use_resource = use_resource
+        self.use_resource = use_resource
 
     def variables(self, values: Sequence[NDArray], name: str = "variable") -> list[tf.Variable]:
         """Variables that hold the values."""
         made = [
-            tf.compat.v1.Variable(value, name=f"{name}_{i}", use_resource=self._use_resource)
+            tf.compat.v1.Variable(value, name=f"{name}_{i}", use_resource=self.use_resource)
             for i, value in enumerate(values)
         ]
         self.session.run([variable.initializer for variable in made])

@@ -28,15 +28,17 @@ class Binding:
         self,
         averages: Iterable[tf.Variable] | Sequence[Sequence[tf.Variable]],
         variables: Iterable[tf.Variable],
+        remainders: Iterable[Any] | None = None,
     ) -> None:
         """Binds averages to their variables.
 
         Args:
           averages: The average of each variable; or several such lists, for several averages of
             each variable.
-          variables: The variables; both as of `apply_moving_average`, with its errors.
+          variables: The variables.
+          remainders: Of split averages; all as of `apply_moving_average`, with its errors.
         """
-        self._lists = averaged_lists(averages, variables)
+        self._lists = averaged_lists(averages, variables, remainders)
         self._count = len(self._lists.sides) - 1
         self._buckets = buckets(self._lists)
         self._handles = [_bind(bucket) for bucket in self._buckets]
@@ -97,11 +99,15 @@ class Binding:
 
 def _bind(bucket: Bucket) -> tf.Tensor:
     """Binds what one op can take, on its device, and declares what the handle stands for."""
-    first, last = bucket.first, bucket.last
+    first, remainders, last = bucket.first, bucket.remainders, bucket.last
     try:
         with bucket.colocated():
             handle = OPS.bind_variables(
-                averages=first, variables=last, T=bucket.last_dtype, Tavg=bucket.first_dtype
+                averages=first,
+                remainders=remainders,
+                variables=last,
+                T=bucket.last_dtype,
+                Tavg=bucket.first_dtype,
             )
     except tf.errors.NotFoundError as error:
         if "registered in binary" not in str(error):
@@ -112,7 +118,7 @@ def _bind(bucket: Bucket) -> tf.Tensor:
             "has not; import tf_mavg there, before tf.distribute.Server(...).join()."
         )
         raise tf.errors.NotFoundError(None, None, message) from error
-    control_dependencies.declare(handle, first, last)
+    control_dependencies.declare(handle, first + remainders, last)
     return handle
 
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterable, Sequence
 
-# An op takes at most so many averages of a variable; kMostAverages of cc/core/moving_average.h.
+# An op takes at most so many averages of a variable; kMostAverages of cc/core/moving_average.h, and
+# kMostSplitAverages of cc/core/split.h.
 _MOST_AVERAGES: Final = 4
+_MOST_SPLIT_AVERAGES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,13 @@ class Lists:
       sides: The lists, of one length: each of averages, then the variables; or the two of a swap;
         or variables alone.
       names: What the caller calls each list, for messages.
+      remainders: For each list of averages, the remainder of each that is split, and None of the
+        others; empty if none is.
     """
 
     sides: tuple[list[Any], ...]
     names: tuple[str, ...]
+    remainders: tuple[list[Any], ...] = ()
 
     def place(self, side: int, position: int) -> str:
         """What the caller calls a member."""
@@ -45,10 +50,22 @@ class Bucket:
     Attributes:
       sides: As of `Lists`. All sides but the last are of one dtype.
       indices: Which of the caller's lists the sides but the last are from.
+      remainder_sides: If the averages are split, their remainders, as many lists.
     """
 
     sides: tuple[list[Any], ...]
     indices: tuple[int, ...]
+    remainder_sides: tuple[list[Any], ...] = ()
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the averages are split."""
+        return bool(self.remainder_sides)
+
+    @property
+    def remainders(self) -> list[tf.Tensor]:
+        """The op's inputs for the remainders, one list after the other."""
+        return [_op_input(variable) for side in self.remainder_sides for variable in side]
 
     @property
     def is_resource(self) -> bool:
@@ -66,8 +83,10 @@ class Bucket:
         return [_op_input(variable) for variable in self.sides[-1]]
 
     @property
-    def names(self) -> tuple[list[str], list[str]] | None:
-        """By which names an op in a Session finds resources, without an input: of first and last.
+    def names(self) -> tuple[list[str], list[str], list[str]] | None:
+        """By which names an op in a Session finds resources, without an input.
+
+        Of the first sides, of the remainders, and of the last side.
 
         None for reference variables, in eager mode and in functions, and for resources that their
         name and device do not tell.
@@ -75,8 +94,10 @@ class Bucket:
         if not self.is_resource or tf.compat.v1.get_default_graph().building_function:
             return None
         first = [_resource_name(variable) for side in self.sides[:-1] for variable in side]
+        remainders = [_resource_name(one) for side in self.remainder_sides for one in side]
         last = [_resource_name(variable) for variable in self.sides[-1]]
-        return (first, last) if all(first) and all(last) else None
+        names = first, remainders, last
+        return names if all(map(all, names)) else None
 
     @property
     def first_dtype(self) -> tf.DType:
@@ -111,25 +132,69 @@ def _resource_name(variable: tf.Variable) -> str:
     return op.get_attr("shared_name").decode()  # type: ignore[no-any-return]
 
 
-def averaged_lists(averages: Iterable[Any], variables: Iterable[Any]) -> Lists:
+def averaged_lists(
+    averages: Iterable[Any], variables: Iterable[Any], remainders: Iterable[Any] | None = None
+) -> Lists:
     """The lists of an update: `averages` is a list of variables, or a list of such lists.
 
+    `remainders` are as many, or None if no average is split.
+
     Raises:
-      ValueError: As `make_lists`.
+      ValueError: As `make_lists`; or if remainders are not as many as averages, or do not belong
+        to them.
       TypeError: As `make_lists`; or if an average cannot serve its variable's dtype.
     """
     items = list(averages)
-    if items and all(isinstance(item, list | tuple) for item in items):
+    is_nested = bool(items) and all(isinstance(item, list | tuple) for item in items)
+    if is_nested:
         names = [f"averages[{index}]" for index in range(len(items))]
     else:
         items, names = [items], ["averages"]
     lists = make_lists([*items, variables], [*names, "variables"])
+    if remainders is not None:
+        given = list(remainders)
+        lists = _with_remainders(lists, given if is_nested else [given])
     for side in range(len(items)):
         for position, (average, variable) in enumerate(
             zip(lists.sides[side], lists.sides[-1], strict=True)
         ):
             _check_average_dtype(lists.place(side, position), average, variable)
     return lists
+
+
+def _with_remainders(lists: Lists, given: list[Any]) -> Lists:
+    """The lists with the remainders of split averages, checked to belong to them."""
+    sides = tuple([None if one is None else shards([one])[0] for one in side] for side in given)
+    expected = [len(side) for side in lists.sides[:-1]]
+    if [len(side) for side in sides] != expected:
+        message = (
+            "`remainders` must have one for each average, or None. Received: "
+            f"{[len(side) for side in sides]} for {expected} averages."
+        )
+        raise ValueError(message)
+    known = {id(variable) for side in lists.sides for variable in side}
+    for side, remainders in enumerate(sides):
+        for position, remainder in enumerate(remainders):
+            if remainder is None:
+                continue
+            average, place = lists.sides[side][position], f"remainders[{side}][{position}]"
+            fits = (
+                isinstance(remainder, tf.Variable)
+                and base_dtype(remainder) == tf.int16
+                and base_dtype(average) == base_dtype(lists.sides[-1][position]) == tf.bfloat16
+                and remainder.shape.is_compatible_with(average.shape)
+                and (remainder.device or "no device") == (average.device or "no device")
+                and is_resource(remainder) == is_resource(average)
+            )
+            if not fits or id(remainder) in known:
+                message = (
+                    f"{place} must be an int16 variable of its own, beside a bfloat16 average of a "
+                    f"bfloat16 variable and of its shape. Received: {remainder!r} for {average!r}."
+                )
+                raise ValueError(message)
+            known.add(id(remainder))
+    is_split = any(one is not None for side in sides for one in side)
+    return Lists(lists.sides, lists.names, sides if is_split else ())
 
 
 def swapped_lists(first: Iterable[Any], second: Iterable[Any]) -> Lists:
@@ -268,20 +333,28 @@ def buckets(lists: Lists) -> list[Bucket]:
     """Divides lists into as few buckets as ops are needed, in order of first occurrence."""
     positions: dict[tuple[object, ...], list[int]] = {}
     for position, variables in enumerate(zip(*lists.sides, strict=True)):
-        key = (variables[-1].device, is_resource(variables[-1]), *map(base_dtype, variables))
+        split = tuple(side[position] is not None for side in lists.remainders)
+        key = (
+            *(variables[-1].device, is_resource(variables[-1]), split),
+            *map(base_dtype, variables),
+        )
         positions.setdefault(key, []).append(position)
     found = []
     for key, members in positions.items():
         sides = [[side[position] for position in members] for side in lists.sides]
         if len(sides) == 1:  # Variables alone.
             found.append(Bucket((sides[-1],), ()))
-        by_dtype: dict[tf.DType, list[int]] = {}
-        for index, dtype in enumerate(key[2:-1]):
-            by_dtype.setdefault(dtype, []).append(index)
-        for indices in by_dtype.values():
-            for begin in range(0, len(indices), _MOST_AVERAGES):
-                chosen = tuple(indices[begin : begin + _MOST_AVERAGES])
-                found.append(Bucket((*(sides[i] for i in chosen), sides[-1]), chosen))
+        which_split: Any = key[2] or (False,) * (len(sides) - 1)
+        alike: dict[tuple[object, bool], list[int]] = {}
+        for index, dtype in enumerate(key[3:-1]):
+            alike.setdefault((dtype, which_split[index]), []).append(index)
+        for (_, is_split), indices in alike.items():
+            most = _MOST_SPLIT_AVERAGES if is_split else _MOST_AVERAGES
+            for begin in range(0, len(indices), most):
+                chosen = tuple(indices[begin : begin + most])
+                remainders = [[lists.remainders[i][p] for p in members] for i in chosen if is_split]
+                averaged = (*(sides[i] for i in chosen), sides[-1])
+                found.append(Bucket(averaged, chosen, tuple(remainders)))
     return found
 
 
