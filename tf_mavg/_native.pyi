@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 CPU_CHUNK_ELEMENTS: int
@@ -37,6 +38,26 @@ def swap(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], level: s
 def all_finite(
     variables: Sequence[NDArray[Any]], level: str, threads: int = 1, chunk_elements: int = ...
 ) -> bool: ...
+def row_clock(capacity: int) -> NDArray[np.float64]: ...
+def one_minus_exp(x: float) -> float: ...
+def catch_up_rows(
+    average: NDArray[Any],
+    variable: NDArray[Any],
+    seen: NDArray[Any],
+    clock: NDArray[Any],
+    indices: NDArray[Any],
+    level: str,
+    threads: int = 1,
+) -> None: ...
+def catch_up_all_rows(
+    average: NDArray[Any],
+    variable: NDArray[Any],
+    seen: NDArray[Any],
+    clock: NDArray[Any],
+    level: str,
+    threads: int = 1,
+) -> None: ...
+def advance_row_clock(clock: NDArray[Any], rate: float) -> bool: ...
 def plain_loop(
     averages: Sequence[NDArray[Any]],
     variables: Sequence[NDArray[Any]],

@@ -30,8 +30,9 @@ inline constexpr const char* NameOf(CpuLevel level) {
 
 // average[i] = UpdatedAverage(average[i], variable[i], rate) for count elements of the dtypes that
 // the function was chosen for; at the rate kCopy, variable[i]. The two ranges must not overlap.
+// The rate is rounded to the dtype of the arithmetic.
 using MovingAverageFunction = void (*)(void* average, const void* variable, int64_t count,
-                                       float rate);
+                                       double rate);
 
 // The same of float32 averages that are split as in cc/core/split.h, of bfloat16 variables; at the
 // rate kCopy, the variable's bits and no remainder. No two of the three ranges may overlap.

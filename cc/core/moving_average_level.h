@@ -29,7 +29,7 @@ TF_MAVG_INLINE void Narrow(float value, Bfloat16* to) { *to = NarrowToBfloat16(v
 // Element by element; the compiler makes vectors of it.
 template <typename Average, typename Variable>
 void UpdateElements(Average* __restrict average, const Variable* __restrict variable, int64_t count,
-                    float rate) {
+                    double rate) {
   const auto wide_rate = static_cast<decltype(Widen(*average))>(rate);
   for (int64_t i = 0; i < count; ++i) {
     Narrow(UpdatedAverage(Widen(average[i]), Widen(variable[i]), wide_rate), average + i);
@@ -39,8 +39,8 @@ void UpdateElements(Average* __restrict average, const Variable* __restrict vari
 #if defined(__F16C__)
 // With a variable in half precision, and an average in float16 or float32.
 template <typename Average, typename Variable>
-void UpdateHalf(Average* average, const Variable* variable, int64_t count, float rate) {
-  const Lanes rates = Broadcast(rate);
+void UpdateHalf(Average* average, const Variable* variable, int64_t count, double rate) {
+  const Lanes rates = Broadcast(static_cast<float>(rate));
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const Lanes updated = UpdatedAverage(LoadLanes(average + i), LoadLanes(variable + i), rates);
@@ -50,8 +50,8 @@ void UpdateHalf(Average* average, const Variable* variable, int64_t count, float
 }
 
 // Two elements a word of 32 bits: no element changes its place on the way to float32 and back.
-void UpdateHalf(Bfloat16* average, const Bfloat16* variable, int64_t count, float rate) {
-  const Lanes rates = Broadcast(rate);
+void UpdateHalf(Bfloat16* average, const Bfloat16* variable, int64_t count, double rate) {
+  const Lanes rates = Broadcast(static_cast<float>(rate));
   int64_t i = 0;
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
     const Words a = LoadWords(average + i);
@@ -75,7 +75,7 @@ void CopyElements(Average* __restrict average, const Variable* __restrict variab
 }
 
 template <typename Average, typename Variable>
-void UpdateStretch(void* average, const void* variable, int64_t count, float rate) {
+void UpdateStretch(void* average, const void* variable, int64_t count, double rate) {
   Average* const averages = static_cast<Average*>(average);
   const Variable* const variables = static_cast<const Variable*>(variable);
   if (rate == kCopy) return CopyElements(averages, variables, count);

@@ -55,6 +55,8 @@ bool LockedVariable::HasReaders() const {
 
 bool LockedVariable::WriteNeedsCopy() const { return !copy_on_read() && HasReaders(); }
 
+void LockedVariable::LetReadersCopy() const { resource_->copy_on_read_mode.store(true); }
+
 void LockedVariable::Replace(const Tensor& tensor) const {
   *tensor_ = tensor;
   if (resource_ == nullptr) ctx_->replace_ref_input(input_, tensor, /*lock_held=*/true);
@@ -218,7 +220,7 @@ absl::Status LockedLists::Check(int position) {
     TF_RETURN_IF_ERROR(CheckVariable(side, position, variable(side, position)));
   }
   for (int side = 0; side < last; ++side) {
-    if (accesses_[side] == Access::kNone) continue;
+    if (accesses_[side] == Access::kNone || lists_.sides()[side].any_shape) continue;
     const auto& received = variable(side, position).tensor().shape();
     if (received == expected) continue;
     return absl::InvalidArgumentError(

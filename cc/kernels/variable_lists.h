@@ -30,7 +30,8 @@ namespace tf_mavg {
 struct Side {
   const char* role;  // "average", "variable", "first variable", ...
   tensorflow::DataType dtype;
-  int list = -1;  // The number of the list, where several sides have one role.
+  int list = -1;           // The number of the list, where several sides have one role.
+  bool any_shape = false;  // Whether the op itself checks its shapes.
 };
 
 // What an op does to a side. A side that it leaves alone is neither locked nor checked.
@@ -97,6 +98,9 @@ class LockedVariable {
   // Whether its buffer must be copied before it is written: somebody else holds it, and does not
   // expect it to change. Needs the exclusive lock.
   bool WriteNeedsCopy() const;
+  // Has readers copy from now on, so that a writer of a few elements never copies all. Needs the
+  // exclusive lock, and a resource whose buffer nobody else holds.
+  void LetReadersCopy() const;
   // Gives the variable another buffer. Needs the exclusive lock.
   void Replace(const tensorflow::Tensor& tensor) const;
 
@@ -118,9 +122,9 @@ class LockedLists {
   LockedLists(const LockedLists&) = delete;
   LockedLists& operator=(const LockedLists&) = delete;
 
-  // Checks position after position that every variable is initialised, of its side's dtype and of
-  // the shape of the last side's; calls visit(position) -> absl::Status for what is checked. Stops
-  // at the first error: visit must not change a variable.
+  // Checks position after position that every variable is initialised, of its side's dtype and,
+  // unless its side may be of any, of the shape of the last side's; calls visit(position) ->
+  // absl::Status for what is checked. Stops at the first error: visit must not change a variable.
   template <typename Visit>
   absl::Status ForEachChecked(const Visit& visit) {
     for (int i = 0; i < lists_.size(); ++i) {

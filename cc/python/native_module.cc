@@ -24,6 +24,8 @@
 #include "cc/core/split_moving_average_pass.h"
 #include "cc/python/array_lists.h"
 #include "cc/python/gpu_bindings.h"
+#include "cc/python/lazy_rows.h"
+#include "cc/python/levels.h"
 #include "cc/python/on_threads.h"
 #include "cc/python/plain_loop.h"
 #include "cc/python/same_objects.h"
@@ -33,15 +35,6 @@ namespace py = pybind11;
 
 namespace tf_mavg {
 namespace {
-
-CpuLevel LevelOf(const std::string& name) {
-  for (int i = 0; i < kCpuLevels; ++i) {
-    if (name != kCpuLevelNames[i]) continue;
-    if (static_cast<CpuLevel>(i) <= SupportedCpuLevel()) return static_cast<CpuLevel>(i);
-    throw py::value_error("This processor has no " + name + ".");
-  }
-  throw py::value_error("level must be baseline, avx2 or avx512. Received: " + name);
-}
 
 // Runs a pass as the ops do: the plan's chunks, divided among the threads.
 template <typename Pass>
@@ -182,5 +175,6 @@ PYBIND11_MODULE(_native, module) {
   module.def("same_objects", &SameObjects, py::arg("first"), py::arg("second"),
              "Whether two lists or tuples hold the same objects in the same order.");
   BindPlainLoop(module);
+  BindLazyRows(module);
   BindGpu(module);
 }

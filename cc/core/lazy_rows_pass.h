@@ -1,0 +1,126 @@
+// Catches up rows of averages on the CPU, for the ops and the Python module alike: passes over a
+// list of rows, or over all of them, by one thread or many. See lazy_rows.h for the rule.
+//
+// A pass borrows what it is made from. The caller holds what guards the memory, has checked the
+// indices, and restarts the clock after all rows have been caught up.
+
+#ifndef TF_MAVG_CC_CORE_LAZY_ROWS_PASS_H_
+#define TF_MAVG_CC_CORE_LAZY_ROWS_PASS_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cc/core/cpu_kernels.h"
+#include "cc/core/cpu_pass.h"
+#include "cc/core/dtypes.h"
+#include "cc/core/lazy_rows.h"
+
+namespace tf_mavg {
+
+// An average with its variable, whose first dimension is that of the rows.
+struct RowTable {
+  void* average;
+  const void* variable;
+  int64_t* seen;  // The counter of each row.
+  const double* clock;
+  int64_t rows;
+  int64_t row_elements;
+};
+
+// What both passes do to a row.
+class RowUpdate {
+ public:
+  RowUpdate(const CpuKernels& kernels, Dtypes dtypes, const RowTable& table)
+      : update_(kernels.moving_average[static_cast<int>(dtypes)]),
+        average_bytes_(FactsOf(dtypes).average_bytes * table.row_elements),
+        variable_bytes_(FactsOf(dtypes).variable_bytes * table.row_elements),
+        table_(table) {}
+
+  // What is moved for a row that is behind, with its counter.
+  int64_t bytes_a_row() const { return 2 * average_bytes_ + variable_bytes_ + 2 * sizeof(int64_t); }
+
+  TF_MAVG_INLINE void Prefetch(int64_t row) const {
+    __builtin_prefetch(table_.seen + row, 1);
+    PrefetchStart(Advanced(table_.average, row * average_bytes_), average_bytes_);
+    PrefetchStart(Advanced(const_cast<void*>(table_.variable), row * variable_bytes_),
+                  variable_bytes_);
+  }
+
+  void operator()(int64_t row, int64_t seen) const {
+    const double rate = RateSince(table_.clock, seen);
+    if (rate == kKeep || table_.row_elements == 0) return;
+    update_(Advanced(table_.average, row * average_bytes_),
+            Advanced(const_cast<void*>(table_.variable), row * variable_bytes_),
+            table_.row_elements, rate);
+  }
+
+ private:
+  const MovingAverageFunction update_;
+  const int64_t average_bytes_;
+  const int64_t variable_bytes_;
+  const RowTable table_;
+};
+
+// The rows of a list, in any order, each any number of times.
+template <typename Index>
+class CatchUpRowsPass {
+ public:
+  CatchUpRowsPass(const CpuKernels& kernels, Dtypes dtypes, const RowTable& table,
+                  const Index* indices)
+      : update_(kernels, dtypes, table), table_(table), indices_(indices) {}
+
+  int64_t bytes_a_row() const { return update_.bytes_a_row(); }
+
+  // The rows at positions [begin, end) of the list. A row that two threads meet is the one's that
+  // exchanges its counter first.
+  void operator()(int64_t begin, int64_t end) const {
+    constexpr int64_t kAhead = 8;  // Rows that are asked for while memory brings others.
+    const auto steps = static_cast<int64_t>(table_.clock[kClockSteps]);
+    for (int64_t i = begin; i < end; ++i) {
+      if (i + kAhead < end) update_.Prefetch(indices_[i + kAhead]);
+      const int64_t row = indices_[i];
+      const int64_t seen = __atomic_exchange_n(table_.seen + row, steps, __ATOMIC_RELAXED);
+      update_(row, seen);
+    }
+  }
+
+ private:
+  const RowUpdate update_;
+  const RowTable table_;
+  const Index* const indices_;
+};
+
+// All rows. Their counters are 0 afterwards, as the clock's steps are to be.
+class CatchUpAllRowsPass {
+ public:
+  CatchUpAllRowsPass(const CpuKernels& kernels, Dtypes dtypes, const RowTable& table)
+      : update_(kernels, dtypes, table), table_(table) {}
+
+  int64_t bytes_a_row() const { return update_.bytes_a_row(); }
+
+  // Rows [begin, end).
+  void operator()(int64_t begin, int64_t end) const {
+    for (int64_t row = begin; row < end; ++row) {
+      update_(row, table_.seen[row]);
+      table_.seen[row] = 0;
+    }
+  }
+
+ private:
+  const RowUpdate update_;
+  const RowTable table_;
+};
+
+// Where the first index lies that is none of a row; `count` if there is none.
+template <typename Index>
+int64_t FirstWrongIndex(const Index* indices, int64_t count, int64_t rows) {
+  const Index* const end = indices + count;
+  return std::find_if(
+             indices, end,
+             [rows](Index index) { return index < 0 || static_cast<int64_t>(index) >= rows; }) -
+         indices;
+}
+
+}  // namespace tf_mavg
+
+#endif  // TF_MAVG_CC_CORE_LAZY_ROWS_PASS_H_
