@@ -25,6 +25,7 @@ from tf_mavg._averages.finite import UPDATE
 from tf_mavg._averages.holders import note_holder
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.late import LateStarts
+from tf_mavg._averages.lazy import DENSE, LazyRows
 from tf_mavg._averages.owned import array_of, check_can_spread, spread
 from tf_mavg._averages.replicas import (
     average_beside,
@@ -67,6 +68,8 @@ class Averages:
       update: Updates averages; see `Updates.__call__`.
       swaps: Has averages and variables change places.
       late: Those that are still to start.
+      sparse: Whether averages may be lazy; see lazy.py.
+      lazy: Those that are.
     """
 
     def __init__(  # noqa: PLR0913 - one for each thing to choose.
@@ -77,6 +80,7 @@ class Averages:
         pace: Pace,
         placement: str = "replicated",
         if_not_finite: str = UPDATE,
+        sparse: str = DENSE,
         way_out: str = "while averages and variables are swapped; swap back first.",
     ) -> None:
         """Makes a holder without averages.
@@ -89,6 +93,7 @@ class Averages:
           placement: "replicated" for averages beside each component of their variables; "sharded"
             for one average for all replicas, see shares.py.
           if_not_finite: What a step does where a variable is not finite; see finite.py.
+          sparse: "lazy" for averages of which a step touches only the rows that are named.
           way_out: The end of every refusal while swapped.
         """
         self.name = name
@@ -103,12 +108,15 @@ class Averages:
         self.update = Updates(self)
         self.swaps = Swaps(self)
         self.late = LateStarts()
+        self.sparse = sparse
+        self.lazy = LazyRows(self)
         self._later_since = 0  # The number of the last restore before some were to start later.
         self.tracked = TrackedAverages(self)
         note_holder(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Averages:
         """A holder of its own, for the copies of the variables."""
+        self.lazy.catch_up_all()
         pace = copy.deepcopy(self.pace, memo)
         copied = memo[id(self)] = Averages(
             self.name,
@@ -116,6 +124,7 @@ class Averages:
             pace=pace,
             placement=self.placement,
             if_not_finite=self.if_not_finite,
+            sparse=self.sparse,
         )
         copied.state = copy.deepcopy(self.state, memo)
         copied.tracked.offers_slots = self.tracked.offers_slots
@@ -144,11 +153,14 @@ class Averages:
         entry = self.entry_of(variable, index)
         if entry is None:
             return None
+        self.lazy.catch_up_all([entry])
         return entry.average if entry.shown is None else entry.shown
 
     def array(self, variable: Any, index: int = 0) -> NDArray[Any]:
         """The value of a variable's average, to be saved; all workers ask for it at once."""
-        return array_of(self._entries.of(variable)[index].average)
+        entry = self._entries.of(variable)[index]
+        self.lazy.catch_up_all([entry])
+        return array_of(entry.average)
 
     def entry_of(self, variable: Any, index: int = 0) -> Entry | None:
         """One of a variable's entries; None if it has none. It may be a Keras 3 variable."""
@@ -262,6 +274,7 @@ class Averages:
     def start(self, entries: Sequence[Entry]) -> tf.Operation | None:
         """Gives averages the values that their variables have now."""
         self.late.discard(entries)
+        self.lazy.restart(entries)
         return assign_all(pairs_at_hand(list(entries)))
 
     def start_later(self, entries: Sequence[Entry]) -> None:
@@ -285,6 +298,7 @@ class Averages:
     def set_values(self, values: dict[Entry, Any]) -> None:
         """Gives averages values of arrays or tensors."""
         self.late.discard(values)
+        self.lazy.restart(values)
         for entry, value in values.items():
             entry.average.assign(tf.cast(value, entry.average.dtype))
 
@@ -296,6 +310,7 @@ class Averages:
         with tf.control_dependencies(self.state.guard("Variables cannot be overwritten")):
             chosen = self._chosen(variables, index)
             check_can_spread(chosen, "overwrite variables")
+            self.lazy.catch_up_all()
             pairs = pairs_at_hand(chosen)
             overwritten = assign_all([(component, average) for average, component in pairs])
             spread(chosen)
@@ -327,6 +342,7 @@ class Averages:
             raise RuntimeError(message)
         if any(not entry.is_alike for entry in chosen):  # A variable then holds a rounded copy.
             self.state.check_not_swapped("Averages of another dtype have no distance")
+        self.lazy.catch_up_all(chosen)
         squares = squared_distances(chosen)
         return tf.sqrt(squares if per_variable else tf.reduce_sum(squares))
 
@@ -371,6 +387,7 @@ class Averages:
         for entries in dropped:
             self._entries.remove(entries)
             self.late.discard(entries)
+            self.lazy.discard(entries)
             for entry in entries:
                 self.tracked.remove(entry)
         self.update.forget_bindings()

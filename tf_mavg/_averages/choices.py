@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tf_mavg._averages.finite import UPDATE
+from tf_mavg._averages.lazy import DENSE
 from tf_mavg._averages.shares import SHARDED
 from tf_mavg._compat.distribute import (
     components_of,
@@ -20,14 +21,22 @@ if TYPE_CHECKING:
     from tf_mavg._averages.pace import Pace
 
 
-def check_alone(pace: Pace, num_updates: Any, placement: str) -> None:
+def check_alone(pace: Pace, num_updates: Any, placement: str, sparse: str = DENSE) -> None:
     """Raises ValueError where one argument leaves no room for another.
 
     Args:
       pace: What is made of `decay`, `start`, `every` and `overwrite_every`.
       num_updates: A count of updates that the user keeps; None if he does not.
       placement: Where averages lie.
+      sparse: Whether averages may be lazy.
     """
+    if sparse != DENSE and (pace.overwrite_every is not None or placement == SHARDED):
+        message = (
+            "With `sparse`, steps must write named rows alone, and averages must lie beside their "
+            f"variables. Received: sparse={sparse!r} with overwrite_every={pace.overwrite_every} "
+            f"and placement={placement!r}; leave these away, or call overwrite() yourself."
+        )
+        raise ValueError(message)
     if pace.counts and num_updates is not None:
         message = (
             "`num_updates` is for a plain decay: schedules, `start`, `every` and `overwrite_every` "

@@ -65,6 +65,7 @@ class Exchange:
             raise RuntimeError(message)
         check_can_swap(entries)
         check_can_spread(entries, "are swapped")
+        self._averages.lazy.catch_up_all()
         if not tf.executing_eagerly():
             averages, variables = two_lists([pair for entry in entries for pair in entry.pairs])
             check_can_compile(variables)

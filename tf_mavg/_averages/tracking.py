@@ -92,6 +92,7 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         """
         children = super()._trackable_children(save_type, **kwargs)
         state = self._averages.state
+        self._averages.lazy.catch_up_for_saving()
         self._exports = save_type != "checkpoint"
         if self._exports:
             entries = enumerate(self._averages.entries())
@@ -119,4 +120,5 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         (entries,) = self._averages.create([tensorflow_variable(variable)])
         entry = entries[self.slots.index(slot_name)]
         self._averages.late.discard([entry])
+        self._averages.lazy.restart([entry])
         slot_variable_position.restore(entry.average)

@@ -78,7 +78,7 @@ class Updates:
                 self._step(work, decay)
             return tf.group()
         self._averages.late.start_in_function(entries)
-        listed = ListedWork(AtHand(created), name)
+        listed = ListedWork(AtHand(created, self._averages.lazy), name)
         return self._step(listed, decay, entries[0].graph) or tf.group()
 
     def eagerly(
@@ -161,7 +161,7 @@ class Updates:
                 return bound.work
         if check is not None:
             check(variables)
-        work = BoundWork(AtHand(self._entries_of(variables)))
+        work = BoundWork(AtHand(self._entries_of(variables), self._averages.lazy))
         made = _Bound(list(variables), replica, work)
         self._bindings = [*self._bindings, made][-_BINDINGS_KEPT:]
         return work

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tf_mavg._averages.entry import Entry
+    from tf_mavg._averages.lazy import LazyRows
 
 
 class AtHand:
@@ -28,16 +29,24 @@ class AtHand:
       averaged: Those whose averages are this replica's.
       averages: For each index the averages of these.
       devices: Where steps are counted: beside all components, whoever has their averages.
+      tables: For each index the averages that are lazy, which are none of `averages`.
     """
 
-    def __init__(self, created: Sequence[tuple[Entry, ...]]) -> None:
+    def __init__(self, created: Sequence[tuple[Entry, ...]], lazy: LazyRows) -> None:
         """Takes the entries of each variable."""
         by_index = [list(entries) for entries in zip(*created, strict=True)]
-        pairs = [two_lists(pairs_at_hand(entries)) for entries in by_index]
+        self.lazy = lazy
+        self.tables = [lazy.tables(entries) for entries in by_index] if lazy else []
+        dense = [[e for e in entries if e not in lazy] for entries in by_index]
+        pairs = [two_lists(pairs_at_hand(entries)) for entries in dense]
         self.components = components_at_hand(by_index[0])
         self.averaged = pairs[0][1]
         self.averages = [averages for averages, _ in pairs]
         self.devices = [component.device for component in self.components]
+
+    def advance(self, decay: Any, rates: Any) -> list[tf.Operation]:
+        """Notes a step for those that are lazy; the operations that do, in a function."""
+        return self.lazy.advance(self.tables, decay, rates) if self.tables else []
 
 
 class BoundWork:
@@ -54,6 +63,7 @@ class BoundWork:
         """Moves the averages, as `ops.apply_moving_average`."""
         if self._binding is not None:
             self._binding.apply_moving_average(decay, rates=rates)
+        self.at_hand.advance(decay, rates)
 
     def all_finite(self) -> tf.Tensor:
         """Whether all components at hand are finite."""
@@ -82,9 +92,11 @@ class ListedWork:
     def update(self, decay: Any = None, *, rates: Any = None) -> tf.Operation:
         """As of `BoundWork`."""
         averages, averaged = self.at_hand.averages, self.at_hand.averaged
+        advanced = self.at_hand.advance(decay, rates)
         if not averaged:
-            return tf.group()
-        return ops.apply_moving_average(averages, averaged, decay, self._name, rates=rates)
+            return tf.group(*advanced)
+        updated = ops.apply_moving_average(averages, averaged, decay, self._name, rates=rates)
+        return tf.group(updated, *advanced) if advanced else updated
 
     def all_finite(self) -> tf.Tensor:
         """As of `BoundWork`."""

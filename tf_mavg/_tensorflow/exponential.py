@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
@@ -11,6 +12,7 @@ from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called
+from tf_mavg._averages.lazy import LAZY, check_sparse
 from tf_mavg._averages.pace import Pace, value_now
 from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.tensorflow import unconverted
@@ -75,6 +77,7 @@ class ExponentialMovingAverage(
         overwrite_every: int | None = None,
         if_not_finite: Literal["update", "skip", "raise"] = "update",
         placement: str = "replicated",
+        sparse: Literal["dense", "lazy"] = "dense",
     ) -> None:
         """Makes an object without averages; `apply` makes them.
 
@@ -109,19 +112,24 @@ class ExponentialMovingAverage(
           placement: With "sharded", the replicas of a MirroredStrategy or
             MultiWorkerMirroredStrategy share the averages: each has and updates those of its share
             of the variables. By default each has all. Without a strategy both are the same.
+          sparse: With "lazy", `apply` touches only the rows of a variable that its `indices` name,
+            where `catch_up` has named them before the step: for embeddings, of which a step writes
+            a few rows. The averages are those of "dense", but for rounding. By default `apply`
+            updates all rows.
 
         Raises:
           TypeError: If `start`, `every` or `overwrite_every` is no whole number.
-          ValueError: If `decay` is a number and not in [0, 1], `average_dtype`, `if_not_finite` or
-            `placement` is another one, `start` is below 0, `every` or `overwrite_every` below 1, or
-            `num_updates` is given beside one of these or a schedule, or `overwrite_every` beside
-            "sharded".
+          ValueError: If `decay` is a number and not in [0, 1], `average_dtype`, `if_not_finite`,
+            `placement` or `sparse` is another one, `start` is below 0, `every` or `overwrite_every`
+            below 1, or `num_updates` is given beside one of these or a schedule, or
+            `overwrite_every` beside "sharded", or one of these two beside "lazy".
         """
         pace = Pace(decay, start, every, overwrite_every)
         check_average_dtype(average_dtype)
         check_placement(placement)
         check_if_not_finite(if_not_finite)
-        check_alone(pace, num_updates, placement)
+        check_sparse(sparse)
+        check_alone(pace, num_updates, placement, sparse)
         # The base class keeps those of tensors, which it makes and updates.
         super().__init__(pace.decays[0], num_updates, zero_debias, name)
         self.holder = Averages(
@@ -130,6 +138,7 @@ class ExponentialMovingAverage(
             pace=pace,
             placement=placement,
             if_not_finite=if_not_finite,
+            sparse=sparse,
         )
         self._track_trackable(self.holder.tracked, "averages")
 
@@ -144,7 +153,12 @@ class ExponentialMovingAverage(
         return self.holder.state.is_swapped
 
     @unconverted
-    def apply(self, var_list: Iterable[tf.Variable] | None = None) -> tf.Operation | None:
+    def apply(
+        self,
+        var_list: Iterable[tf.Variable] | None = None,
+        *,
+        indices: Sequence[Any] | None = None,
+    ) -> tf.Operation | None:
         """Updates the averages of `var_list`, and makes those that do not exist yet.
 
         Args:
@@ -152,26 +166,34 @@ class ExponentialMovingAverage(
             of Keras 3; by default the trainable variables of the graph. A partitioned variable
             stands for its shards. In graphs of TensorFlow 1 there may be tensors among them, whose
             averages start at zero.
+          indices: With sparse="lazy", for each of `var_list` the rows that the step has written, as
+            `catch_up` takes them, and not others than were named there; None for a variable that
+            was not named, or of which all rows were.
 
         Returns:
           The operation that updates the averages; None when executing eagerly.
 
         Raises:
           TypeError: If an element is of another dtype, or a tensor in TensorFlow 2.
-          ValueError: If the list is empty or names a variable twice.
-          RuntimeError: While averages and variables are swapped; inside a tf.function when it runs,
-            as tf.errors.InvalidArgumentError.
+          ValueError: If the list is empty or names a variable twice, or `indices` do not fit.
+          RuntimeError: While averages and variables are swapped, or if rows were written that
+            `catch_up` has not seen before; inside a tf.function when it runs, as
+            tf.errors.InvalidArgumentError.
           tf.errors.InvalidArgumentError: With if_not_finite="raise", if a variable is not finite.
         """
         # A list of TensorFlow's own, which tracks, may hold other elements than it shows.
         elements: Any = var_list if type(var_list) in {list, tuple} else _listed(var_list)
         if not tf.executing_eagerly():
-            return self._apply_in_graph(elements)
+            return self._apply_in_graph(elements, indices)
         self.holder.state.check_not_swapped("Averages cannot be updated")
+        if indices is not None or self.holder.lazy:
+            self._check_rows(elements, indices)
         self.holder.update.eagerly(elements, self._current_decay(), _check)
         return None
 
-    def _apply_in_graph(self, elements: Sequence[Any]) -> tf.Operation:
+    def _apply_in_graph(
+        self, elements: Sequence[Any], indices: Sequence[Any] | None
+    ) -> tf.Operation:
         tensors, variables = _check(elements)
         if tensors and (self.holder.pace.counts or self.holder.of_each > 1):
             message = (
@@ -182,7 +204,10 @@ class ExponentialMovingAverage(
         self.holder.state.check_not_swapped("Averages cannot be updated")
         self.holder.count_for(variables)
         self.holder.create(variables)  # What a function must know of them is made beside them.
-        with tf.control_dependencies(self.holder.guard("Averages cannot be updated", variables)):
+        checks = self.holder.guard("Averages cannot be updated", variables)
+        if indices is not None or self.holder.lazy:
+            checks += self._check_rows(elements, indices)
+        with tf.control_dependencies(checks):
             updates = [super().apply(tensors)] if tensors else []
             if variables:
                 with tf.name_scope(self.name):
@@ -190,8 +215,60 @@ class ExponentialMovingAverage(
                 updates.append(self.holder.update(variables, decay, self.name))
             return tf.group(*updates)
 
+    @unconverted
+    def catch_up(
+        self, var_list: Iterable[tf.Variable], indices: Sequence[Any]
+    ) -> tf.Operation | None:
+        """With sparse="lazy": names rows of variables that a step is about to write.
+
+        Call it before the optimizer, whose step must write these rows alone, and `apply` after it:
+
+            ema.catch_up([table], [gradient.indices])
+            optimizer.apply_gradients([(gradient, table)])
+            ema.apply([table], indices=[gradient.indices])
+
+        A variable that it names once is averaged lazily from then on.
+
+        Args:
+          var_list: Variables on a CPU, of one piece; others are left to `apply` alone.
+          indices: For each of them the rows, its indices in the first dimension: an int32 or int64
+            tensor of any shape and order, with or without duplicates; or the tf.IndexedSlices that
+            have them. None for all rows, before a step that is to write a lazy variable as a whole.
+
+        Returns:
+          The operation that the optimizer must wait for; None when executing eagerly.
+
+        Raises:
+          ValueError: Without sparse="lazy"; if the two are not equally many, or a variable lies on
+            a GPU or on several devices, has no rows, or is one of a graph of TensorFlow 1.
+          RuntimeError: While averages and variables are swapped, as `apply`; in a function that XLA
+            compiles.
+          tf.errors.InvalidArgumentError: If an index is that of no row; no average has changed.
+        """
+        elements = list(var_list)
+        if self.holder.sparse != LAZY or len(elements) != len(indices):
+            message = (
+                'Rows are caught up with sparse="lazy", those of each variable. Received: '
+                f"sparse={self.holder.sparse!r}, with `indices` of {len(indices)} for "
+                f"{len(elements)} variables."
+            )
+            raise ValueError(message)
+        _check(elements)
+        self.holder.start_late()
+        with tf.control_dependencies(self.holder.guard("Rows cannot be caught up", elements)):
+            done = self.holder.lazy.catch_up(elements, list(map(_rows, indices)))
+        return None if tf.executing_eagerly() else tf.group(*done)
+
+    def _check_rows(
+        self, elements: Sequence[Any], indices: Sequence[Any] | None
+    ) -> list[tf.Operation]:
+        rows = None if indices is None else list(map(_rows, indices))
+        return self.holder.lazy.checks(elements, rows)
+
     def average(self, var: tf.Variable, index: int = 0) -> tf.Variable | None:
         """The average of a variable, which may be a Keras 3 one; None if it has none.
+
+        With sparse="lazy" it is up to date until the next `apply`: ask anew after that.
 
         Args:
           var: The variable.
@@ -369,6 +446,16 @@ class ExponentialMovingAverage(
             count = value_now(self._num_updates, tf.float32)
             decays = [tf.minimum(decay, (1.0 + count) / (10.0 + count)) for decay in decays]
         return decays if len(decays) > 1 else decays[0]
+
+
+def _rows(indices: Any) -> Any:
+    """The rows that a user names: a tensor, or None for all."""
+    if isinstance(indices, tf.IndexedSlices):
+        return indices.indices
+    if indices is None or tf.is_tensor(indices):
+        return indices
+    given = np.asarray(indices)
+    return tf.constant(given if given.size else given.astype(np.int64))
 
 
 def _listed(var_list: Iterable[Any] | None) -> list[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import tensorflow as tf
 
 from tf_mavg._averages.finite import UPDATE
+from tf_mavg._averages.lazy import DENSE
+from tf_mavg._averages.written_rows import rows_written
 from tf_mavg._compat.tensorflow import create_slots, unconverted
 from tf_mavg._ops.variables import FLOATING_DTYPES, base_dtype, distinct, shards
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
@@ -20,6 +22,22 @@ if TYPE_CHECKING:
     from tf_mavg._averages.pace import OneOrMore
     from tf_mavg._tensorflow.holding import HasAverages
     from tf_mavg.decays import Decay
+
+
+# Those of TensorFlow whose sparse update writes the rows of the gradient alone.
+_WRITE_NAMED_ROWS: Final = frozenset(
+    {
+        "AdadeltaOptimizer",
+        "AdagradOptimizer",
+        "FtrlOptimizer",
+        "GradientDescentOptimizer",
+        "LazyAdamOptimizer",
+        "MomentumOptimizer",
+        "ProximalAdagradOptimizer",
+        "ProximalGradientDescentOptimizer",
+        "RMSPropOptimizer",
+    }
+)
 
 
 class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc]
@@ -54,6 +72,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         overwrite_every: int | None = None,
         if_not_finite: Literal["update", "skip", "raise"] = "update",
         placement: str = "replicated",
+        sparse: Literal["dense", "lazy"] = "dense",
     ) -> None:
         """Wraps `opt`.
 
@@ -79,11 +98,16 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
           if_not_finite: What a step does to averages where a variable has NaN or infinite elements.
             See `ExponentialMovingAverage`.
           placement: See `ExponentialMovingAverage`.
+          sparse: With "lazy", a step touches only those rows of an average whose variable's rows it
+            writes, where the gradient is a tf.IndexedSlices; in eager mode and in a tf.function. It
+            needs an optimizer that writes no other rows: GradientDescent, Momentum, Adagrad,
+            Adadelta, RMSProp, Ftrl and their like, but not Adam. See `ExponentialMovingAverage`.
 
         Raises:
           TypeError: If `opt` is no such optimizer, or a number of steps is no whole number.
           ValueError: If another argument is none that `ExponentialMovingAverage` takes, or
-            `sequential_update` is False beside `overwrite_every` or `if_not_finite`.
+            `sequential_update` is False beside `overwrite_every` or `if_not_finite`, or with
+            sparse="lazy" `opt` writes rows that no gradient names.
         """
         if not isinstance(opt, tf.compat.v1.train.Optimizer):
             message = (
@@ -98,6 +122,13 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
                 f"variables. Received: sequential_update={sequential_update}; leave it away."
             )
             raise ValueError(message)
+        if sparse != DENSE and type(opt).__name__ not in _WRITE_NAMED_ROWS:
+            message = (
+                'With sparse="lazy", `opt` must write no other rows than its gradients name, as '
+                f"{', '.join(sorted(_WRITE_NAMED_ROWS))} do. Received: a {type(opt).__name__}; "
+                'take one of these, or sparse="dense".'
+            )
+            raise ValueError(message)
         super().__init__(use_locking=False, name="MovingAverage")
         self._optimizer = opt
         self._sequential_update = sequential_update
@@ -110,6 +141,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             overwrite_every=overwrite_every,
             if_not_finite=if_not_finite,
             placement=placement,
+            sparse=sparse,
         )
         self.holder = self._averages.holder
         self.holder.tracked.offers_slots = False  # This optimizer does.
@@ -156,16 +188,41 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         # Before the step, so that averages start at the initial values in eager mode too.
         self.holder.create(averaged)
         self._restore_deferred(trained)
-        with tf.control_dependencies(self.holder.guard("Variables cannot be trained", averaged)):
+        before = self.holder.guard("Variables cannot be trained", averaged)
+        indices = None
+        if self.holder.sparse != DENSE:
+            with tf.control_dependencies(before):
+                caught_up, indices = self._catch_up(grads_and_vars, averaged)
+            before += caught_up
+        with tf.control_dependencies(before):
             train_op = self._optimizer.apply_gradients(
                 grads_and_vars, global_step=global_step, name=name
             )
         after = [train_op] if self._sequential_update and train_op is not None else []
         with tf.control_dependencies(after):
-            average_op = self._averages.apply(averaged)
+            average_op = self._averages.apply(averaged, indices=indices)
         if tf.executing_eagerly():
             return None
         return tf.group(train_op, average_op, name="train_with_averages")
+
+    def _catch_up(
+        self, pairs: Sequence[tuple[Any, tf.Variable]], averaged: Sequence[Any]
+    ) -> tuple[list[tf.Operation], list[Any]]:
+        """Before a step, has the rows that it writes be up to date, where averages are lazy.
+
+        Returns:
+          The operations that do it, in a function; and for each variable that is averaged the rows
+          that the step writes, as `ExponentialMovingAverage.apply` takes them.
+        """
+        variables, rows = rows_written(self.holder, pairs)
+        done = self.holder.lazy.catch_up(variables, rows) if variables else []
+        written = dict(zip(map(id, variables), rows, strict=True))
+        nothing = tf.zeros([0], tf.int32)
+        unnamed = {
+            id(v): nothing if self.holder.entry_of(v) in self.holder.lazy else None
+            for v in averaged
+        }
+        return done, [{**unnamed, **written}[id(v)] for v in averaged]
 
     def swapping_saver(
         self,

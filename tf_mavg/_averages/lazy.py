@@ -1,0 +1,238 @@
+"""Averages of which a step touches only some rows: which those are, and how each is kept right.
+
+A variable is averaged lazily from the first step on that names its rows. Before a step writes rows,
+they are caught up with the old values; after it, a clock notes the step. So rows are behind between
+steps, and whatever looks at averages otherwise, or changes values, asks for `catch_up_all` first.
+After that all is as with averages that are updated as a whole: so files hold no more than those do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import tensorflow as tf
+
+from tf_mavg._compat.distribute import components_of, has_a_component_a_replica, is_sharded, name_of
+from tf_mavg._compat.tensorflow import compiles_with_xla, in_asynchronous_save
+from tf_mavg._ops.rates import Rates
+from tf_mavg._ops.rows import (
+    RowTable,
+    advance_row_clocks,
+    are_up_to_date,
+    catch_up_all_rows,
+    catch_up_rows,
+    make_row_table,
+)
+from tf_mavg._ops.variables import is_resource, tensorflow_variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tf_mavg._averages.averages import Averages
+    from tf_mavg._averages.entry import Entry
+
+DENSE: Final = "dense"
+LAZY: Final = "lazy"
+CHOICES: Final = (DENSE, LAZY)
+
+
+def check_sparse(choice: object) -> None:
+    """Raises ValueError unless `choice` is a value of `sparse`."""
+    if choice not in CHOICES:
+        message = f"`sparse` must be one of {CHOICES}. Received: {choice!r}."
+        raise ValueError(message)
+
+
+class LazyRows:
+    """Which averages of a holder are lazy, and up to which step their rows are."""
+
+    def __init__(self, averages: Averages) -> None:
+        """None is."""
+        self._averages = averages
+        self._tables: dict[int, RowTable] = {}  # By id of the entry, which the holder keeps.
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return bool(self._tables)
+
+    def __contains__(self, entry: Entry | None) -> bool:
+        """Whether an average is lazy."""
+        return id(entry) in self._tables
+
+    def tables(self, entries: Iterable[Entry]) -> list[RowTable]:
+        """The tables of those entries that are lazy."""
+        return [self._tables[id(entry)] for entry in entries if id(entry) in self._tables]
+
+    def catch_up(self, variables: Sequence[Any], indices: Sequence[Any]) -> list[tf.Operation]:
+        """Has averages see all steps, before rows of their variables are written.
+
+        Those that are not lazy are from now on.
+
+        Args:
+          variables: Variables with averages.
+          indices: For each the rows, as of `_ops.rows.catch_up_rows`; None for all of them.
+
+        Returns:
+          In a function or a graph, the operations that the writing waits for.
+
+        Raises:
+          ValueError: If a variable cannot be averaged lazily.
+          RuntimeError: In a function that XLA compiles.
+        """
+        if compiles_with_xla():
+            message = (
+                'XLA compiles no step with sparse="lazy". Received: a function with '
+                'jit_compile=True; compile with jit_compile=False, or take sparse="dense".'
+            )
+            raise RuntimeError(message)
+        some: list[tuple[RowTable, Any]] = []
+        whole: list[RowTable] = []
+        for variable, rows in zip(variables, indices, strict=True):
+            tables = self._tables_of(tensorflow_variable(variable))
+            if rows is None:
+                whole += tables
+            else:
+                some += [(table, rows) for table in tables]
+        done = catch_up_all_rows(whole)
+        return done + catch_up_rows([table for table, _ in some], [rows for _, rows in some])
+
+    def _tables_of(self, variable: Any) -> list[RowTable]:
+        (entries,) = self._averages.create([variable])
+        if entries[0] not in self:
+            check_can_be_lazy(variable)
+            with tf.init_scope():
+                for entry in entries:
+                    ((average, component),) = entry.pairs
+                    self._tables[id(entry)] = make_row_table(average, component)
+            self._averages.update.forget_bindings()
+        return self.tables(entries)
+
+    def catch_up_all(self, entries: Iterable[Entry] | None = None) -> None:
+        """Has all rows of averages see all steps: before anything but a step touches them.
+
+        Args:
+          entries: Entries; by default all.
+        """
+        if self._tables:
+            tables = self._tables.values() if entries is None else self.tables(entries)
+            catch_up_all_rows(list(tables))
+
+    def catch_up_for_saving(self) -> None:
+        """`catch_up_all` in eager mode, for a file.
+
+        Raises:
+          RuntimeError: In an asynchronous save, whose writer reads copies.
+        """
+        if self._tables and in_asynchronous_save():
+            message = (
+                'With sparse="lazy", a checkpoint must be saved by the thread that trains. '
+                "Received: an asynchronous save; leave experimental_enable_async_checkpoint away."
+            )
+            raise RuntimeError(message)
+        if tf.executing_eagerly():
+            self.catch_up_all()
+
+    def advance(
+        self, tables: Sequence[Sequence[RowTable]], decay: Any, rates: Any
+    ) -> list[tf.Operation]:
+        """Notes a step, after the variables are written.
+
+        Args:
+          tables: For each index of averages the tables.
+          decay: As of `ops.apply_moving_average`.
+          rates: As there.
+
+        Returns:
+          In a function or graph, the operations that do it.
+        """
+        wanted = Rates(self._averages.of_each, decay, rates)
+        made = []
+        for index, of_index in enumerate(tables):
+            if of_index:
+                made += advance_row_clocks(of_index, tf.reshape(wanted.of((index,)), []))
+        return made
+
+    def checks(self, variables: Sequence[Any], indices: Sequence[Any] | None) -> list[tf.Operation]:
+        """Refuses a step that has written rows which were not caught up before.
+
+        Args:
+          variables: What the step has written.
+          indices: For each the rows that it wrote; None for all.
+
+        Returns:
+          In a function, the operations that the noting of the step waits for.
+
+        Raises:
+          RuntimeError: If it has; in a function tf.errors.InvalidArgumentError, when it runs.
+          ValueError: If there are not as many `indices` as variables, or such of a variable that
+            is not averaged lazily.
+        """
+        if indices is not None and len(indices) != len(variables):
+            message = (
+                "`indices` must be as many as `var_list`, with None for a variable that the step "
+                f"wrote as a whole. Received: {len(indices)} for {len(variables)} variables."
+            )
+            raise ValueError(message)
+        asserted = []
+        for i, variable in enumerate(variables):
+            rows = None if indices is None else indices[i]
+            entry = self._averages.entry_of(variable)
+            if entry is None or entry not in self:
+                if rows is None:
+                    continue
+                raise RuntimeError(_not_caught_up(variable))
+            right = are_up_to_date(self._tables[id(entry)], rows)
+            if not tf.executing_eagerly():
+                with tf.device("/cpu:0"):
+                    words = tf.constant(_not_caught_up(variable))
+                    asserted.append(tf.raw_ops.Assert(condition=right, data=[words]))
+            elif not right:
+                raise RuntimeError(_not_caught_up(variable))
+        return asserted
+
+    def restart(self, entries: Iterable[Entry]) -> None:
+        """Notes that averages have been given values: their rows are up to date."""
+        for table in self.tables(entries):
+            table.restart()
+
+    def discard(self, entries: Iterable[Entry]) -> None:
+        """Forgets averages that are gone."""
+        for entry in entries:
+            self._tables.pop(id(entry), None)
+
+
+def _not_caught_up(variable: Any) -> str:
+    return (
+        "Rows must be caught up before a step writes them. Received: "
+        f"{name_of(tensorflow_variable(variable))!r}, with rows that were not; call "
+        "catch_up([variable], [indices]) with all of them before the optimizer, and pass "
+        "`indices` to apply()."
+    )
+
+
+def check_can_be_lazy(variable: Any) -> None:
+    """Raises unless a variable's rows can be averaged lazily.
+
+    Raises:
+      ValueError: If it is a reference variable, has no rows, is of a strategy's replicas, in
+        several shards, or on a GPU.
+    """
+    kind = None
+    if not tf.compat.v1.executing_eagerly_outside_functions():
+        kind = "one of a graph of TensorFlow 1"
+    elif is_sharded(variable):
+        kind = "one in shards; name its `variables`, with the rows of each"
+    elif has_a_component_a_replica(variable) and len(components_of(variable)) > 1:
+        kind = "one with a component a replica"
+    elif not is_resource(components_of(variable)[0]):
+        kind = "a reference variable"
+    elif not variable.shape.rank or variable.shape[0] is None:
+        kind = f"one of shape {variable.shape}, without rows"
+    elif "GPU" in components_of(variable)[0].device:
+        kind = "one on a GPU; make it within tf.device('/cpu:0')"
+    if kind is not None:
+        message = (
+            'With sparse="lazy", a variable whose rows are named must lie on a CPU in one piece. '
+            f'Received: {name_of(variable)!r}, {kind}, or take sparse="dense".'
+        )
+        raise ValueError(message)
