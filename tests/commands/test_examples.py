@@ -34,6 +34,12 @@ def test_an_example_prints_raw_and_averaged_accuracy(name, tmp_path):
     assert restored == ([] if name in {"keras_fit", "parameter_servers"} else [averaged])
 
 
+def test_the_recommender_prints_raw_and_averaged_errors(tmp_path):
+    printed = run("recommender", tmp_path, "--epochs", "4")
+    raw, averaged = map(float, re.findall(r"^error .*: (\d\.\d+)$", printed, re.MULTILINE))
+    assert 0.5 < averaged < raw - 0.02  # The noise of the ratings is 0.5.
+
+
 def test_the_gallery_of_averages(tmp_path):
     pytest.importorskip("matplotlib")
     printed = run("gallery", tmp_path, "--epochs", "10", "--output", "plots")

@@ -92,6 +92,7 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         Raises:
           RuntimeError: While averages and weights are swapped; inside a tf.function when it runs,
             as tf.errors.InvalidArgumentError. Or if Keras itself cannot accumulate gradients here.
+          ValueError: With sparse="lazy", if the optimizer writes other rows than gradients name.
         """
         self._check_can_accumulate()
         grads = list(grads)
@@ -105,6 +106,9 @@ class MovingAverage(AveragingOptimizer, keras.optimizers.Optimizer):  # type: ig
         can_skip = _skips_steps(self.inner_optimizer)
         with self._guard():
             before = tf.identity(self.iterations) if can_skip else None
+            self._catch_up(
+                list(zip(grads, variables or self._weights[: self._trained], strict=False))
+            )
             self.inner_optimizer.apply(grads, variables)
         if can_skip:
             tf.cond(tf.not_equal(self.iterations, before), self._update, lambda: None)

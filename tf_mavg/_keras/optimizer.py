@@ -11,12 +11,15 @@ from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called
+from tf_mavg._averages.lazy import DENSE, check_sparse
 from tf_mavg._averages.pace import Pace, several
 from tf_mavg._averages.shares import check_placement
+from tf_mavg._averages.written_rows import rows_written
 from tf_mavg._compat.keras import WithoutWeights
 from tf_mavg._keras.decays import Decays
 from tf_mavg._keras.extra import ExtraVariables
 from tf_mavg._keras.finding import averaging_optimizers_of
+from tf_mavg._keras.sparse_writes import check_writes_named_rows
 from tf_mavg._keras.state import AveragingState
 from tf_mavg._keras.support import check_choice, is_averaged, path_of
 from tf_mavg._ops.variables import tensorflow_variable
@@ -59,6 +62,7 @@ class AveragingOptimizer(AveragingState):
         every: int = 1,
         overwrite_every: int | None = None,
         if_not_finite: Literal["update", "skip", "raise"] = "update",
+        sparse: Literal["dense", "lazy"] = "dense",
         extra_variables: Iterable[Any] | Callable[[], Iterable[Any]] = (),
     ) -> None:
         """Wraps `optimizer`.
@@ -103,6 +107,11 @@ class AveragingOptimizer(AveragingState):
             "skip" leaves all of them as they are, and does not count the step; "raise" raises
             tf.errors.InvalidArgumentError before any average has changed, which XLA cannot compile.
             Both cost one more reading of the weights. By default averages become what they would.
+          sparse: With "lazy", a step touches only those rows of an average whose weight's rows it
+            writes, where the gradient is a tf.IndexedSlices, as of an embedding. The averages are
+            those of "dense", but for rounding. It needs an optimizer that writes no other rows,
+            such as SGD without momentum or Adagrad, which the first such step makes sure of. By
+            default a step updates all rows.
 
         Raises:
           TypeError: If `optimizer` is no optimizer of the same Keras, a number of steps is no whole
@@ -115,6 +124,7 @@ class AveragingOptimizer(AveragingState):
         check_average_dtype(average_dtype)
         check_placement(placement)
         check_if_not_finite(if_not_finite)
+        check_sparse(sparse)
         extra = ExtraVariables(extra_variables)
         wrapped = self._optimizer_of(optimizer)
         super().__init__(name=name, **self._base_arguments)  # type: ignore[call-arg]
@@ -123,13 +133,14 @@ class AveragingOptimizer(AveragingState):
             if setting not in {"name", "built"}:
                 delattr(self, setting)
         pace = Pace(decays.for_pace(), start, every, overwrite_every)
-        check_alone(pace, num_updates, placement)
+        check_alone(pace, num_updates, placement, sparse)
         self.holder = Averages(
             "average",
             average_dtype,
             pace=pace,
             placement=placement,
             if_not_finite=if_not_finite,
+            sparse=sparse,
             way_out=_WAY_OUT,
         )
         self._decays = decays
@@ -141,6 +152,7 @@ class AveragingOptimizer(AveragingState):
         self.start_missing_averages = start_missing_averages
         self._weights, self._averaged, self._counts, self._is_built = (), (), (), False
         self._trained, self._extra = 0, extra
+        self._writes_named_rows = False  # Whether that has been made sure of.
         self._is_traced = False  # Whether a function updates the averages.
         self._tracked = WithoutWeights(wrapped)
         self.inner_optimizer = wrapped
@@ -405,6 +417,26 @@ class AveragingOptimizer(AveragingState):
         self._prepare()
         checks = self.holder.guard("No step can be taken", self._averaged[:1])
         return tf.control_dependencies(checks)  # type: ignore[no-any-return]
+
+    def _catch_up(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        """Before a step, has the rows that it writes be up to date, where averages are lazy.
+
+        Args:
+          pairs: The gradients and weights of the step.
+
+        Raises:
+          ValueError: If it writes others, too, or a weight cannot be averaged lazily.
+          RuntimeError: In a function that XLA compiles.
+        """
+        if self.holder.sparse == DENSE:
+            return
+        weights, indices = rows_written(self.holder, pairs)
+        if not weights:
+            return
+        if not self._writes_named_rows:
+            check_writes_named_rows(self._keras, self._wrapped_ones()[0])
+            self._writes_named_rows = True
+        self.holder.lazy.catch_up(weights, indices)
 
     def _update(self) -> None:
         """Moves the averages towards the weights: after each real step."""

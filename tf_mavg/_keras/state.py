@@ -219,6 +219,7 @@ class AveragingState:
             "every": self.holder.pace.every,
             "overwrite_every": self.holder.pace.overwrite_every,
             "if_not_finite": self.holder.if_not_finite,
+            "sparse": self.holder.sparse,
         }
 
     @classmethod

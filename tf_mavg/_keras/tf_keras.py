@@ -79,6 +79,7 @@ class MovingAverage(AveragingOptimizer, tf_keras.optimizers.Optimizer):  # type:
         Raises:
           RuntimeError: While averages and weights are swapped; inside a tf.function when it runs,
             as tf.errors.InvalidArgumentError.
+          ValueError: With sparse="lazy", if the optimizer writes other rows than gradients name.
         """
         pairs = list(grads_and_vars)
         if not pairs:
@@ -89,6 +90,7 @@ class MovingAverage(AveragingOptimizer, tf_keras.optimizers.Optimizer):  # type:
             pairs, is_step = self._summed(pairs, *args, **kwargs)
             args, kwargs = (), {**kwargs, "skip_gradients_aggregation": True}
         with self._guard():
+            self._catch_up(pairs)
             result = self.inner_optimizer.apply_gradients(pairs, *args, **kwargs)
         if is_step is None:
             self._update()
