@@ -41,7 +41,7 @@ demo: $(STAMPS)/package $(STAMPS)/demo
 
 bench: $(STAMPS)/package $(STAMPS)/bench
 	$(BIN)/tf_mavg bench measure --folder bench/results
-	$(BIN)/tf_mavg bench report --folder bench/results --page docs/speed.md
+	$(BIN)/tf_mavg bench report --folder bench/results --page docs/speed.md --page README.md
 
 check: lint $(STAMPS)/package $(STAMPS)/test
 	$(BIN)/pytest --quiet $(PYTEST_WORKERS) -m "not slow" $(CHECKED_TESTS) $(PYTEST_ARGS)

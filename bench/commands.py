@@ -89,15 +89,15 @@ def not_measured_again(results: dict[str, Any], parts: Sequence[str], choice: Ch
     return lost
 
 
-def report(folder: Path, page: Path | None) -> str:
+def report(folder: Path, pages: Sequence[Path]) -> str:
     """Plots and tabulates every JSON file of FOLDER, beside it; gives the tables.
 
     Args:
       folder: Where results are.
-      page: A file with marks, to write tables into.
+      pages: Files with marks, to write tables into.
     """
     from .plots import plot
-    from .tables import everything, headlines, with_section
+    from .tables import everything, with_tables
 
     paths = sorted(folder.glob("*.json"))
     if not paths:
@@ -111,10 +111,9 @@ def report(folder: Path, page: Path | None) -> str:
         plot(results, folder, path.stem)
         tables.append(everything(results))
         path.with_suffix(".md").write_text(f"{tables[-1]}\n", encoding="utf-8")
-    if page:
-        text = page.read_text(encoding="utf-8")
-        section = headlines(read(folder / "cpu.json"))
-        page.write_text(with_section(text, section), encoding="utf-8")
+    for page in pages:
+        text = with_tables(page.read_text(encoding="utf-8"), read(folder / "cpu.json"))
+        page.write_text(text, encoding="utf-8")
     return "\n".join(tables)
 
 

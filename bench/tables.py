@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from .costs import costs_table
 from .figures import find_entry, title
 from .names import OURS, PEER, SEVERAL, SWAP, SWAPPED, TORCH, UPDATE
 from .parts import (
@@ -147,10 +148,22 @@ def legend(entries: Sequence[Entry]) -> str:
     )
 
 
-def with_section(text: str, section: str) -> str:
-    """A text with what stands between its two marks replaced."""
-    marked = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
-    if not marked.search(text):
-        message = "The text must hold the marks <!-- bench --> and <!-- /bench -->."
+# What stands between the marks <!-- NAME --> and <!-- /NAME --> of a page.
+SECTIONS: Final = {"bench": headlines, "costs": costs_table}
+
+
+def with_tables(text: str, results: dict[str, Any]) -> str:
+    """A text with what stands between its marks made anew from results.
+
+    Raises:
+      ValueError: If it has no marks.
+    """
+    names = [name for name in SECTIONS if f"<!-- {name} -->" in text]
+    if not names:
+        message = "The text must hold marks, such as <!-- bench --> and <!-- /bench -->."
         raise ValueError(message)
-    return marked.sub(lambda _: f"{section}\n", text)
+    for name in names:
+        marked = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
+        section = SECTIONS[name](results)
+        text = marked.sub(lambda _, section=section: f"{section}\n", text)
+    return text

@@ -113,11 +113,17 @@ def measure(  # noqa: PLR0913 - one for each option.
 
 @bench.command
 @folder_option
-@click.option("--page", type=options.PATH, help="A file with marks, to write tables into.")
+@click.option(
+    "--page",
+    "pages",
+    type=options.PATH,
+    multiple=True,
+    help="A file with marks, to write tables into; may be given several times.",
+)
 @_bench_body
-def report(*, folder: Path, page: Path | None) -> None:
+def report(*, folder: Path, pages: tuple[Path, ...]) -> None:
     """Plot and tabulate every JSON file of FOLDER, beside it; print the tables."""
-    click.echo(_benchmark("commands").report(folder, page))
+    click.echo(_benchmark("commands").report(folder, pages))
 
 
 @bench.command

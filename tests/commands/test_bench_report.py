@@ -110,8 +110,8 @@ def test_a_commit_is_shortened_but_not_its_dirt(commit, expected):
 
 
 def test_a_text_without_marks_takes_no_section():
-    with pytest.raises(ValueError, match=r"must hold the marks <!-- bench -->"):
-        tables.with_section("text", "section")
+    with pytest.raises(ValueError, match=r"must hold marks, such as <!-- bench -->"):
+        tables.with_tables("text", example())
 
 
 @pytest.mark.parametrize(
