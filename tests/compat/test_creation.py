@@ -69,3 +69,9 @@ def test_a_variable_beside_one_without_a_value_is_zero():
     assert (made.name, made.trainable, made.device) == ("other/average:0", False, variable.device)
     assert (made.shape, made.dtype) == (variable.shape, tf.float32)
     assert made.numpy().tolist() == [0.0, 0.0]
+
+
+def test_a_variable_beside_another_may_start_at_zero():
+    variable = tf.Variable([3.0, 4.0], dtype=tf.bfloat16, name="v")
+    made = make_at_once(variable, "remainder", tf.int16, variable, zero=True)
+    assert (made.dtype, made.numpy().tolist()) == (tf.int16, [0, 0])

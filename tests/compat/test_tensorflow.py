@@ -1,5 +1,6 @@
 """Each trick with TensorFlow's private names: what an upgrade takes away fails here by its name."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -120,6 +121,34 @@ def test_forget_deferred(tmp_path):
     compat.forget_deferred([checkpoint], compat.next_restore())
     checkpoint.v = tf.Variable(0.0)
     assert checkpoint.v.numpy() == 1
+
+
+class Halves(tf.Module):
+    """Takes the slots of a checkpoint's optimizer apart."""
+
+    def _create_or_restore_slot_variable(self, slot_variable_position, slot_name, **_: object):
+        assert slot_name == "momentum"
+        assert compat.dtype_in_checkpoint(slot_variable_position) == tf.float32
+        value = compat.value_in_checkpoint(slot_variable_position)
+        self.high = tf.Variable(tf.cast(value, tf.bfloat16))
+        self.low = tf.Variable(value - tf.cast(self.high, tf.float32))
+        compat.bind_restored(slot_variable_position, [self.high, self.low])
+
+
+def test_bind_restored(tmp_path):
+    """Also of dtype_in_checkpoint and value_in_checkpoint."""
+    weight = tf.Variable([1.5, 2.0])
+    optimizer = tf.compat.v1.train.MomentumOptimizer(0.1, 0.9)
+    optimizer.apply_gradients([(tf.constant([3.001, 4.0]), weight)])
+    path = tf.train.Checkpoint(optimizer=optimizer, weight=weight).write(str(tmp_path / "c"))
+    halves, other = Halves(), tf.Variable([0.0, 0.0])
+    since = compat.next_restore()
+    restored = tf.train.Checkpoint(optimizer=halves, weight=other).read(path)
+    np.testing.assert_array_equal(
+        tf.cast(halves.high, tf.float32) + halves.low, np.float32([3.001, 4.0])
+    )
+    assert compat.was_restored(halves.low, since)
+    restored.assert_existing_objects_matched()
 
 
 def test_note_checkpoint_step(tmp_path):

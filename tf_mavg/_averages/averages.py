@@ -18,21 +18,29 @@ import tensorflow as tf
 
 from tf_mavg._averages.choices import check_can_decide, check_can_overwrite
 from tf_mavg._averages.distance import squared_distances
-from tf_mavg._averages.dtypes import average_dtype
+from tf_mavg._averages.dtypes import average_dtype, check_can_split, is_split
 from tf_mavg._averages.entries import Entries, graph_at_hand
 from tf_mavg._averages.entry import Entry, assign_all, size_of
 from tf_mavg._averages.finite import UPDATE
 from tf_mavg._averages.holders import note_holder
-from tf_mavg._averages.identity import called
+from tf_mavg._averages.identity import called, remainder_of
 from tf_mavg._averages.late import LateStarts
 from tf_mavg._averages.lazy import DENSE, LazyRows
 from tf_mavg._averages.owned import array_of, check_can_spread, spread
+from tf_mavg._averages.remainders import (
+    array_with_remainder,
+    clear,
+    set_value,
+    value_of,
+)
 from tf_mavg._averages.replicas import (
     average_beside,
     check_can_average,
     check_can_compile,
     components_at_hand,
     pairs_at_hand,
+    remainder_beside,
+    remainders_at_hand,
 )
 from tf_mavg._averages.shares import SHARDED, Owner, choose_owners
 from tf_mavg._averages.steps import Steps
@@ -87,8 +95,8 @@ class Averages:
 
         Args:
           name: The last part of the averages' names.
-          average_dtype: "same" for averages of their variables' dtypes, else float32 for those of
-            half precision.
+          average_dtype: "same" for averages of their variables' dtypes, "split" for float32 ones
+            of bfloat16 variables that are split; else float32 for those of half precision.
           pace: How far they move at each step.
           placement: "replicated" for averages beside each component of their variables; "sharded"
             for one average for all replicas, see shares.py.
@@ -131,9 +139,17 @@ class Averages:
         for entries in self._entries:
             made = []
             for entry in entries:
-                whose = (entry.variable, entry.average, entry.pairs, entry.shown)
-                variable, average, pairs, shown = copy.deepcopy(whose, memo)
-                added = Entry(variable, average, pairs, entry.name, entry.index, entry.owner, shown)
+                whose = (entry.variable, entry.average, entry.pairs)
+                variable, average, pairs = copy.deepcopy(whose, memo)
+                halves = (entry.shown, entry.remainder, entry.remainders, entry.shown_remainder)
+                shown, remainder, remainders, shown_remainder = copy.deepcopy(halves, memo)
+                added = Entry(
+                    *(variable, average, pairs, entry.name, entry.index, entry.owner),
+                    shown=shown,
+                    remainder=remainder,
+                    remainders=remainders,
+                    shown_remainder=shown_remainder,
+                )
                 made.append(added)
                 if self.late.among([entry]):
                     copied.late.add(added)
@@ -156,11 +172,37 @@ class Averages:
         self.lazy.catch_up_all([entry])
         return entry.average if entry.shown is None else entry.shown
 
+    def remainder(self, variable: Any, index: int = 0) -> Any:
+        """What holds the remainder of a variable's average; None if that is not split."""
+        entry = self._entries.of(variable)[index]
+        return entry.remainder if entry.shown_remainder is None else entry.shown_remainder
+
     def array(self, variable: Any, index: int = 0) -> NDArray[Any]:
-        """The value of a variable's average, to be saved; all workers ask for it at once."""
+        """The value of a variable's average, to be saved; all workers ask for it at once.
+
+        While swapped it is the variable's value, which its place holds.
+        """
         entry = self._entries.of(variable)[index]
         self.lazy.catch_up_all([entry])
-        return array_of(entry.average)
+        if self.state.swapped_index == index:
+            return array_of(entry.average)
+        return array_with_remainder(entry)
+
+    def value(self, variable: Any, index: int = 0) -> tf.Tensor | None:
+        """The value of one of a variable's averages with all of its bits; None if it has none.
+
+        Swapped or not, it is the average's.
+
+        Raises:
+          ValueError: If there is no average of that index.
+        """
+        self.check_index(index)
+        self.start_late()
+        entry = self.entry_of(variable, index)
+        if entry is None:
+            return None
+        self.lazy.catch_up_all([entry])
+        return value_of(entry, swapped=self.state.swapped_index == index)
 
     def entry_of(self, variable: Any, index: int = 0) -> Entry | None:
         """One of a variable's entries; None if it has none. It may be a Keras 3 variable."""
@@ -206,6 +248,7 @@ class Averages:
         ]
         for variable, _ in missing:
             check_can_average(variable)
+            check_can_split(variable, self.average_dtype)
             dtype = average_dtype(variable, self.average_dtype)
             check_can_overwrite(self.pace, variable, dtype)
             check_can_decide(self.if_not_finite, variable)
@@ -221,8 +264,15 @@ class Averages:
     def _choose_owners(self, variables: Iterable[Any]) -> dict[int, Owner]:
         if self.placement != SHARDED:
             return {}
-        sizes = [(v, size_of(v, average_dtype(v, self.average_dtype))) for v in distinct(variables)]
+        sizes = [(v, self._size_of(v)) for v in distinct(variables)]
         return choose_owners(sizes, [entries[0] for entries in self._entries])
+
+    def _size_of(self, variable: Any) -> int:
+        choice = self.average_dtype
+        return size_of(
+            variable,
+            tf.float32 if is_split(variable, choice) else average_dtype(variable, choice),
+        )
 
     def _create(self, variable: tf.Variable, name: str, owner: Owner | None) -> None:
         if variable in self._entries:  # Named twice in one list.
@@ -230,10 +280,15 @@ class Averages:
         dtype = average_dtype(variable, self.average_dtype)
         entries = []
         for index in range(self.of_each):
-            made = average_beside(variable, called(self.name, index), dtype, owner)
+            average = called(self.name, index)
+            made = average_beside(variable, average, dtype, owner)
             entry = Entry(variable, *made, name, index, owner)
-            if owner is not None and entry.pairs:
-                ((entry.shown, _),) = entry.pairs  # Its owner can read it.
+            if is_split(variable, self.average_dtype):
+                halves = remainder_beside(variable, remainder_of(average), owner)
+                entry.remainder, entry.remainders = halves
+            if owner is not None and entry.pairs:  # Its owner can read it.
+                ((entry.shown, _),) = entry.pairs
+                (entry.shown_remainder,) = entry.remainders or [None]
             entries.append(entry)
         self._add(entries)
         if tf.executing_eagerly() and not entries[0].is_initialized():
@@ -275,7 +330,9 @@ class Averages:
         """Gives averages the values that their variables have now."""
         self.late.discard(entries)
         self.lazy.restart(entries)
-        return assign_all(pairs_at_hand(list(entries)))
+        started = assign_all(pairs_at_hand(list(entries)))
+        cleared = clear(remainders_at_hand(entries))
+        return None if started is None else tf.group(started, *cleared)
 
     def start_later(self, entries: Sequence[Entry]) -> None:
         """Starts averages before they are next used, at the values that their variables have then.
@@ -300,7 +357,7 @@ class Averages:
         self.late.discard(values)
         self.lazy.restart(values)
         for entry, value in values.items():
-            entry.average.assign(tf.cast(value, entry.average.dtype))
+            set_value(entry, value)
 
     def overwrite(
         self, variables: Iterable[Any] | None = None, index: int = 0
@@ -343,7 +400,7 @@ class Averages:
         if any(not entry.is_alike for entry in chosen):  # A variable then holds a rounded copy.
             self.state.check_not_swapped("Averages of another dtype have no distance")
         self.lazy.catch_up_all(chosen)
-        squares = squared_distances(chosen)
+        squares = squared_distances(chosen, swapped=self.state.swapped_index == index)
         return tf.sqrt(squares if per_variable else tf.reduce_sum(squares))
 
     def check_index(self, index: int) -> None:

@@ -29,6 +29,16 @@ def create_average(
     return make_at_once(variable, name, dtype, named_after)
 
 
+def create_remainder(
+    variable: tf.Variable, name: str, dtype: tf.DType, named_after: tf.Variable
+) -> tf.Variable:
+    """Creates what belongs to a split average, zero; arguments as of `create_average`."""
+    if not tf.executing_eagerly():
+        zero = tf.zeros_like(value_assigned_by_initializer(variable), dtype)
+        return make_beside(variable, zero, name)
+    return make_at_once(variable, name, dtype, named_after, zero=True)
+
+
 def _average_in_graph(variable: tf.Variable, name: str, dtype: tf.DType) -> tf.Variable:
     start = tf.cast(value_assigned_by_initializer(variable), dtype)
     average = make_beside(variable, start, name)

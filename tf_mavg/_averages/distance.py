@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from tf_mavg._averages.remainders import component_value
 from tf_mavg._compat.distribute import has_a_component_a_replica, name_of
 from tf_mavg._compat.references import read_in_order
 
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
     from tf_mavg._averages.entry import Entry
 
 
-def squared_distances(entries: Sequence[Entry]) -> tf.Tensor:
+def squared_distances(entries: Sequence[Entry], *, swapped: bool) -> tf.Tensor:
     """The sum of squares of average minus variable, of each entry.
 
     Swapped or not, it is the same, unless a variable holds a rounded copy of its average. Where
     replicas have a component each, it is the first one's that has an average in this process. It
     takes memory for the largest component three times over.
+
+    Args:
+      entries: The averages.
+      swapped: Whether they have changed places with their variables; split ones must know.
 
     Returns:
       A float64 tensor of shape [len(entries)].
@@ -28,10 +33,10 @@ def squared_distances(entries: Sequence[Entry]) -> tf.Tensor:
     Raises:
       RuntimeError: If another worker has an average.
     """
-    return tf.stack([_squared_distance(entry) for entry in entries])
+    return tf.stack([_squared_distance(entry, swapped=swapped) for entry in entries])
 
 
-def _squared_distance(entry: Entry) -> tf.Tensor:
+def _squared_distance(entry: Entry, *, swapped: bool) -> tf.Tensor:
     if not entry.pairs:
         message = (
             "Distances are computed by the worker that has the averages. Received: "
@@ -41,10 +46,12 @@ def _squared_distance(entry: Entry) -> tf.Tensor:
         raise RuntimeError(message)
     pairs = entry.pairs[:1] if has_a_component_a_replica(entry.variable) else entry.pairs
     sums = []
-    for average, variable in pairs:
+    for position, pair in enumerate(pairs):
+        variable = pair[0 if swapped else 1]
         with tf.device(variable.device):
             # Half precision in float32, as updates compute it; sums in float64.
             dtype = tf.float64 if variable.dtype.base_dtype == tf.float64 else tf.float32
-            difference = read_in_order(average, dtype) - read_in_order(variable, dtype)
+            average = component_value(entry, position, dtype, swapped=swapped)
+            difference = average - read_in_order(variable, dtype)
             sums.append(2.0 * tf.nn.l2_loss(tf.cast(difference, tf.float64)))
     return tf.add_n(sums)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import tensorflow as tf
 
+from tf_mavg._compat.distribute import (
+    components_of,
+    has_a_component_a_replica,
+    is_written_together,
+    name_of,
+)
 from tf_mavg._ops.variables import HALF_DTYPES, base_dtype
 
+SPLIT: Final = "split"
 # What `average_dtype` may be, of every face.
-AVERAGE_DTYPES = (None, "float32", "same")
+AVERAGE_DTYPES: Final = (None, "float32", "same", SPLIT)
 
 
 def check_average_dtype(choice: object) -> None:
@@ -18,6 +27,32 @@ def check_average_dtype(choice: object) -> None:
 
 
 def average_dtype(variable: tf.Variable, choice: str | None) -> tf.DType:
-    """The dtype of a variable's average: float32 for half precision, unless `choice` is "same"."""
+    """The dtype of a variable's average: float32 for half precision, unless `choice` is another."""
     dtype = base_dtype(variable)
-    return tf.float32 if dtype in HALF_DTYPES and choice != "same" else dtype
+    return tf.float32 if dtype in HALF_DTYPES and choice not in {"same", SPLIT} else dtype
+
+
+def is_split(variable: tf.Variable, choice: str | None) -> bool:
+    """Whether a variable's average is a float32 one that is split; see remainders.py."""
+    return choice == SPLIT and bool(base_dtype(variable) == tf.bfloat16)
+
+
+def check_can_split(variable: tf.Variable, choice: str | None) -> None:
+    """Raises TypeError if a variable's average is to be split, and cannot be."""
+    if choice != SPLIT:
+        return
+    if base_dtype(variable) == tf.float16:
+        message = (
+            "A split average is a float32 one in the place of a bfloat16 variable; float16 has not "
+            f"its range. Received: {name_of(variable)!r} of float16; take "
+            'average_dtype="float32".'
+        )
+        raise TypeError(message)
+    alike = len(components_of(variable)) == 1 or is_written_together(variable)
+    if is_split(variable, choice) and has_a_component_a_replica(variable) and not alike:
+        message = (
+            "A split average must have one value on all replicas. Received: "
+            f"{name_of(variable)!r}, which is synchronized when it is read, so that halves of "
+            'averages would be aggregated; take average_dtype="float32".'
+        )
+        raise TypeError(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -27,6 +27,10 @@ class Entry:
       owner: The replica that has the average for all, if one does: `pairs` is then its pair, or
         empty in another process.
       shown: What users get as the average, where it is not `average`: a variable of Keras 3.
+      remainder: If the average is split, the variable that holds what its bfloat16 has not; of the
+        average's kind. See remainders.py.
+      remainders: Its components, one for each of `pairs`.
+      shown_remainder: What users get as the remainder, as `shown`.
     """
 
     variable: Any
@@ -36,6 +40,24 @@ class Entry:
     index: int = 0
     owner: Owner | None = None
     shown: Any = None
+    remainder: Any = None
+    remainders: list[Any] = field(default_factory=list)
+    shown_remainder: Any = None
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the average is a float32 one that is split."""
+        return self.remainder is not None
+
+    @property
+    def parts(self) -> list[Any]:
+        """The plain variables that hold the average."""
+        return [*(average for average, _ in self.pairs), *self.remainders]
+
+    @property
+    def wholes(self) -> list[Any]:
+        """The average, and its remainder if it is split: what a file holds of it."""
+        return [self.average, *([self.remainder] if self.is_split else [])]
 
     @property
     def is_alike(self) -> bool:
@@ -55,7 +77,7 @@ class Entry:
     @property
     def average_bytes(self) -> int:
         """How large the average is."""
-        return size_of(self.variable, base_dtype(self.average))
+        return size_of(self.variable, tf.float32 if self.is_split else base_dtype(self.average))
 
     @property
     def graph(self) -> tf.Graph | None:

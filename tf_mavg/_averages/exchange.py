@@ -76,6 +76,7 @@ class Exchange:
             self._alike = ops.Binding(*two_lists(alike)) if alike else None
             self._unlike = [pair for e in entries if not e.is_alike for pair in e.pairs]
         if self._averages.state.is_swapped:
+            self._check_can_swap_back(entries)
             self._swap_back(entries)
         else:
             check_all_workers_swap(entries)
@@ -94,6 +95,18 @@ class Exchange:
         except BaseException:
             self._swap_back_held()
             raise
+
+    def _check_can_swap_back(self, entries: Sequence[Entry]) -> None:
+        """Raises TypeError if a file had averages in places that these could not have come from."""
+        unlike = [entry for entry in entries if not entry.is_alike]
+        if self._averages.state.is_restored and unlike:
+            message = (
+                "A file with averages in the place of variables must be restored into averages of "
+                f"the variables' dtypes. Received: {unlike[0].average.name!r} of "
+                f"{unlike[0].average.dtype.name}; make the averages with "
+                'average_dtype="same" or "split", as those of the file.'
+            )
+            raise TypeError(message)
 
     def _swap_back(self, entries: Sequence[Entry]) -> None:
         """Gives the variables their own values."""

@@ -13,6 +13,8 @@ from typing import Any, Final
 import tensorflow as tf
 
 SLOT: Final = "average"  # The name of the slot of the first average of each variable.
+# Under which attribute what is found by name has the remainder of a split average.
+REMAINDER: Final = "REMAINDER"
 
 
 def called(name: str, index: int) -> str:
@@ -32,6 +34,11 @@ def index_of_slot(name: str) -> int | None:
     return int(number) if is_ours else None
 
 
+def remainder_of(name: str) -> str:
+    """What the remainder of a split average is called that has a name, or of a slot."""
+    return f"{name}_remainder"
+
+
 def key_of(name: str, index: int) -> str:
     """The name of a variable as the key of one of its averages."""
     return f"{called(SLOT, index)}_of_{name.partition(':')[0]}"
@@ -42,6 +49,7 @@ class NamedAverage(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
 
     Attributes:
       averages: The average of each variable of that name, by the variable's id.
+      remainders: Those of split ones.
     """
 
     def __init__(self, name: str, slots: set[int]) -> None:
@@ -54,6 +62,7 @@ class NamedAverage(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         self._name = name
         self._slots = slots
         self.averages: dict[int, tf.Variable] = {}
+        self.remainders: dict[int, tf.Variable] = {}
 
     def _gather_saveables_for_checkpoint(self) -> dict[str, Any]:
         # Not by _serialize_to_tensors: this way a checkpoint without the value is one, too.
@@ -67,11 +76,19 @@ class NamedAverage(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
             )
             raise ValueError(message)
         (average,) = self.averages.values()
-        return average._gather_saveables_for_checkpoint()  # type: ignore[no-any-return]  # noqa: SLF001
+        saved: dict[str, Any] = average._gather_saveables_for_checkpoint()  # noqa: SLF001
+        for remainder in self.remainders.values():
+            (value,) = remainder._gather_saveables_for_checkpoint().values()  # noqa: SLF001
+            saved = {**saved, REMAINDER: value}
+        return saved
 
     def _copy_trackable_to_cpu(self, object_map: Any) -> None:
         """Copies for an asynchronous save."""
         copied = object_map.setdefault(self, NamedAverage(self._name, self._slots))
-        for key, average in self.averages.items():
-            average._copy_trackable_to_cpu(object_map)  # noqa: SLF001
-            copied.averages[key] = object_map[average]
+        for theirs, its in (
+            (self.averages, copied.averages),
+            (self.remainders, copied.remainders),
+        ):
+            for key, one in theirs.items():
+                one._copy_trackable_to_cpu(object_map)  # noqa: SLF001
+                its[key] = object_map[one]

@@ -6,12 +6,13 @@ model of Keras may load its weights after its optimizer has been built.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from tf_mavg._averages.entry import Entry, assign_all
-from tf_mavg._averages.replicas import Pair, pairs_at_hand
+from tf_mavg._averages.remainders import clear
+from tf_mavg._averages.replicas import Pair, pairs_at_hand, remainders_at_hand
 from tf_mavg._compat.tensorflow import make_variable
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class LateStarts:
                 started = self._started.get(id(entry))
                 if started is None or not started.numpy():
                     assign_all(entry.pairs)
+                    clear(entry.remainders)
             self.discard(ready)
 
     def start_in_function(self, entries: Iterable[Entry]) -> None:
@@ -84,16 +86,17 @@ class LateStarts:
             flag = self._started[id(entry)]
             by_flag.setdefault(id(flag), (flag, []))[1].append(entry)
         for flag, late in by_flag.values():
-            _start_once(flag, pairs_at_hand(late))
+            _start_once(flag, pairs_at_hand(late), remainders_at_hand(late))
 
 
-def _start_once(started: tf.Variable, pairs: list[Pair]) -> None:
+def _start_once(started: tf.Variable, pairs: list[Pair], remainders: list[Any]) -> None:
     """Starts averages when a function is run, unless it has been run before."""
     if not pairs:
         return
 
     def start() -> None:
         assign_all(pairs)
+        clear(remainders)
         started.assign(value=True)
 
     tf.cond(started, lambda: None, start)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import tensorflow as tf
 
-from tf_mavg._averages.creation import create_average
 from tf_mavg._averages.parcels import Parcel, deliver
 from tf_mavg._compat.distribute import (
     FetchedSaveable,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tf_mavg._averages.entry import Entry
-    from tf_mavg._averages.replicas import Pair
+    from tf_mavg._averages.replicas import Create, Pair
     from tf_mavg._averages.shares import Owner
 
 _KEY: Final = "VARIABLE_VALUE"  # As TensorFlow calls the value of a variable in checkpoints.
@@ -101,7 +100,9 @@ class AverageOfWorkers(tf.__internal__.tracking.Trackable):  # type: ignore[misc
             copied.assign(value)
 
 
-def make_owned(variable: Any, owner: Owner, name: str, dtype: tf.DType) -> tuple[Any, list[Pair]]:
+def make_owned(
+    variable: Any, owner: Owner, name: str, dtype: tf.DType, create: Create
+) -> tuple[Any, list[Pair]]:
     """Makes the average of a variable on its owner; arguments as of `average_beside`.
 
     Returns:
@@ -111,7 +112,7 @@ def make_owned(variable: Any, owner: Owner, name: str, dtype: tf.DType) -> tuple
     pairs = []
     if owner.index is not None:
         component = components[owner.index]
-        pairs.append((create_average(component, name, dtype, components[0]), component))
+        pairs.append((create(component, name, dtype, components[0]), component))
     if not has_several_workers(strategy_of(variable)):
         return pairs[0][0], pairs
     here = pairs[0][0] if pairs else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
-from tf_mavg._averages.creation import create_average
+from tf_mavg._averages.creation import create_average, create_remainder
 from tf_mavg._averages.owned import make_owned
 from tf_mavg._compat.distribute import (
     all_reduce_of_ones,
@@ -35,10 +35,13 @@ from tf_mavg._compat.distribute import (
 from tf_mavg._compat.tensorflow import compiles_with_xla
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tf_mavg._averages.entry import Entry
     from tf_mavg._averages.shares import Owner
+
+    # As create_average.
+    Create = Callable[[tf.Variable, str, tf.DType, tf.Variable], tf.Variable]
 
 Pair = tuple[Any, tf.Variable]  # A component of an average, and that of its variable.
 
@@ -61,7 +64,11 @@ def check_can_average(variable: Any) -> None:
 
 
 def average_beside(
-    variable: Any, name: str, dtype: tf.DType, owner: Owner | None = None
+    variable: Any,
+    name: str,
+    dtype: tf.DType,
+    owner: Owner | None = None,
+    create: Create = create_average,
 ) -> tuple[Any, list[Pair]]:
     """Makes the average of a variable, component by component.
 
@@ -73,13 +80,14 @@ def average_beside(
       name: The last part of the average's name.
       dtype: Its dtype.
       owner: The replica that alone is to have it, if one is.
+      create: What makes a component.
 
     Returns:
       The average, of the variable's own kind if it has all components, and the pairs of components.
     """
     if owner is not None:
-        return make_owned(variable, owner, name, dtype)
-    pairs = [(create_average(one, name, dtype, one), one) for one in components_of(variable)]
+        return make_owned(variable, owner, name, dtype, create)
+    pairs = [(create(one, name, dtype, one), one) for one in components_of(variable)]
     averages, _ = two_lists(pairs)
     if len(pairs) == 1 and pairs[0][1] is variable:
         (whole,) = averages
@@ -88,6 +96,16 @@ def average_beside(
     if tf.distribute.has_strategy() and not tf.compat.v1.executing_eagerly_outside_functions():
         _have_initialized(whole)
     return whole, pairs
+
+
+def remainder_beside(variable: Any, name: str, owner: Owner | None) -> tuple[Any, list[Any]]:
+    """Makes what belongs to the split average of a variable; arguments as of `average_beside`.
+
+    Returns:
+      It, and its components, in the order of the average's.
+    """
+    whole, pairs = average_beside(variable, name, tf.int16, owner, create_remainder)
+    return whole, [component for component, _ in pairs]
 
 
 def _have_initialized(average: Any) -> None:
@@ -105,6 +123,19 @@ def pairs_at_hand(entries: Sequence[Entry]) -> list[Pair]:
     """The components, of averages and their variables, that the code at hand is to touch."""
     at_hand = {id(component) for component in components_at_hand(entries)}
     return [pair for entry in entries for pair in entry.pairs if id(pair[1]) in at_hand]
+
+
+def remainders_at_hand(entries: Sequence[Entry]) -> list[Any]:
+    """For each of `pairs_at_hand` the remainder of its average; None if that is not split."""
+    at_hand = {id(component) for component in components_at_hand(entries)}
+    return [
+        remainder
+        for entry in entries
+        for (_, component), remainder in zip(
+            entry.pairs, entry.remainders or [None] * len(entry.pairs), strict=True
+        )
+        if id(component) in at_hand
+    ]
 
 
 def components_at_hand(entries: Sequence[Entry]) -> list[tf.Variable]:

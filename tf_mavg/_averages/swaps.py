@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg._averages.exchange import Exchange, check_can_save
+from tf_mavg._ops.split import split
 from tf_mavg._ops.variables import shards
 
 if TYPE_CHECKING:
@@ -97,10 +98,17 @@ class Swaps:
     def set_copied_average(self, variable: Any, value: tf.Tensor) -> None:
         """While swapped: sets an average of which its variable holds a copy, for the other dtype.
 
-        Any other average is where its variable was: setting the variable sets it.
+        Any other average is where its variable was: setting the variable sets it. Of a split one
+        it sets both halves.
         """
         entry = self._averages.entry_of(variable, self._averages.state.swapped_index or 0)
-        if entry is not None and not entry.is_alike:
+        if entry is None:
+            return
+        if entry.is_split:
+            high, remainder = split(value)
+            variable.assign(high)
+            entry.remainder.assign(remainder)
+        elif not entry.is_alike:
             entry.average.assign(tf.cast(value, entry.average.dtype))
 
     def check_has(self, index: int) -> None:

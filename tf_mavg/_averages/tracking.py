@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
-from tf_mavg._averages.identity import NamedAverage, key_of, slots_of
+from tf_mavg._averages.identity import NamedAverage, key_of, remainder_of, slots_of
+from tf_mavg._averages.restored_halves import RestoredHalves
 from tf_mavg._compat.tensorflow import was_restored
 from tf_mavg._ops.variables import tensorflow_variable
 
@@ -37,6 +38,7 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         self._named: dict[str, NamedAverage] = {}
         # The variables, by id, whose slots TensorFlow has seen in the pass that it makes now.
         self._slots: set[int] = set()
+        self._halves = RestoredHalves()
         self._exports = False  # Whether the last pass was for a SavedModel.
 
     def add(self, entry: Entry) -> None:
@@ -44,6 +46,8 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         key = key_of(entry.name, entry.index)
         named = self._named.setdefault(key, NamedAverage(entry.name, self._slots))
         named.averages[id(entry.variable)] = entry.average
+        if entry.is_split:
+            named.remainders[id(entry.variable)] = entry.remainder
         self._handle_deferred_dependencies(key, named)
 
     def add_steps(self) -> None:
@@ -52,7 +56,9 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
 
     def remove(self, entry: Entry) -> None:
         """Tracks an average no longer."""
-        del self._named[key_of(entry.name, entry.index)].averages[id(entry.variable)]
+        named = self._named[key_of(entry.name, entry.index)]
+        del named.averages[id(entry.variable)]
+        named.remainders.pop(id(entry.variable), None)
 
     def was_restored_by_name(self, entry: Entry, since: int) -> bool:
         """Whether a restore after number `since` has found an average by its variable's name."""
@@ -67,22 +73,36 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         """The names of the slots of a variable's averages."""
         return slots_of(self._averages.of_each)
 
+    @property
+    def slots_of_remainders(self) -> list[str]:
+        """The names of those of their remainders, where averages are split."""
+        return [remainder_of(slot) for slot in self.slots]
+
+    def has_slot(self, name: str) -> bool:
+        """Whether a slot is one of averages, or of their remainders."""
+        return name in self.slots or name in self.slots_of_remainders
+
     def names_of_slots(self) -> list[str]:
         """Begins a pass of TensorFlow over the slots: `get_slot_names` of this or of its owner."""
         self._slots.clear()
         # What loads a SavedModel again takes no slots of an object that is no optimizer of Keras.
-        return [] if self._exports else self.slots
+        if self._exports:
+            return []
+        is_split = any(entry.is_split for entry in self._averages.entries())
+        return [*self.slots, *(self.slots_of_remainders if is_split else ())]
 
     def get_slot(self, variable: Any, name: str) -> Any:
-        """An average of a variable as a slot variable; None if it has none."""
-        if name not in self.slots:
+        """An average of a variable, or its remainder, as a slot variable; None if it has none."""
+        if not self.has_slot(name):
             return None
-        entry = self._averages.entry_of(variable, self.slots.index(name))
+        is_average = name in self.slots
+        index = (self.slots if is_average else self.slots_of_remainders).index(name)
+        entry = self._averages.entry_of(variable, index)
         if entry is None:
             return None
         self._averages.start_late()
         self._slots.add(id(entry.variable))
-        return entry.average
+        return entry.average if is_average else entry.remainder
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
         """What a checkpoint or SavedModel tracks beside the slots.
@@ -95,11 +115,11 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         self._averages.lazy.catch_up_for_saving()
         self._exports = save_type != "checkpoint"
         if self._exports:
-            entries = enumerate(self._averages.entries())
+            wholes = [whole for entry in self._averages.entries() for whole in entry.wholes]
             steps = {
                 f"steps_{i}": count for i, count in enumerate(self._averages.steps.variables())
             }
-            averages = {f"average_{i}": entry.average for i, entry in entries}
+            averages = {f"average_{i}": whole for i, whole in enumerate(wholes)}
             return {**children, **state.flags(), **steps, **averages}
         state.check_can_save()
         first = self._averages.steps.first
@@ -114,11 +134,13 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         self, slot_variable_position: Any, slot_name: str, variable: Any, **_: Any
     ) -> None:
         """Restores an average, and makes it if it does not exist yet."""
-        if slot_name not in self.slots:
+        if not self.has_slot(slot_name):
             return
         self._averages.state.check_late_restore(slot_variable_position.restore_uid, variable)
         (entries,) = self._averages.create([tensorflow_variable(variable)])
-        entry = entries[self.slots.index(slot_name)]
+        is_average = slot_name in self.slots
+        slots = self.slots if is_average else self.slots_of_remainders
+        entry = entries[slots.index(slot_name)]
         self._averages.late.discard([entry])
         self._averages.lazy.restart([entry])
-        slot_variable_position.restore(entry.average)
+        self._halves.restore(slot_variable_position, entry, is_remainder=not is_average)

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tf_mavg import ops
-from tf_mavg._averages.replicas import components_at_hand, pairs_at_hand, two_lists
+from tf_mavg._averages.replicas import (
+    components_at_hand,
+    pairs_at_hand,
+    remainders_at_hand,
+    two_lists,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +33,7 @@ class AtHand:
       components: The components of all variables.
       averaged: Those whose averages are this replica's.
       averages: For each index the averages of these.
+      remainders: As many, of those that are split; None if none is.
       devices: Where steps are counted: beside all components, whoever has their averages.
       tables: For each index the averages that are lazy, which are none of `averages`.
     """
@@ -42,6 +48,9 @@ class AtHand:
         self.components = components_at_hand(by_index[0])
         self.averaged = pairs[0][1]
         self.averages = [averages for averages, _ in pairs]
+        self.remainders: list[list[Any]] | None = None
+        if any(entry.is_split for entry in dense[0]):
+            self.remainders = [remainders_at_hand(entries) for entries in dense]
         self.devices = [component.device for component in self.components]
 
     def advance(self, decay: Any, rates: Any) -> list[tf.Operation]:
@@ -56,7 +65,7 @@ class BoundWork:
         """Binds what a step touches, if that is anything."""
         self.at_hand = at_hand
         averages, averaged = at_hand.averages, at_hand.averaged
-        self._binding = ops.Binding(averages, averaged) if averaged else None
+        self._binding = ops.Binding(averages, averaged, at_hand.remainders) if averaged else None
         self._back: ops.Binding | None = None
 
     def update(self, decay: Any = None, *, rates: Any = None) -> None:
@@ -95,7 +104,10 @@ class ListedWork:
         advanced = self.at_hand.advance(decay, rates)
         if not averaged:
             return tf.group(*advanced)
-        updated = ops.apply_moving_average(averages, averaged, decay, self._name, rates=rates)
+        remainders = self.at_hand.remainders
+        updated = ops.apply_moving_average(
+            averages, averaged, decay, self._name, rates=rates, remainders=remainders
+        )
         return tf.group(updated, *advanced) if advanced else updated
 
     def all_finite(self) -> tf.Tensor:

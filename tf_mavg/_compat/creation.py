@@ -24,15 +24,21 @@ def make_beside(variable: tf.Variable, initial_value: tf.Tensor, name: str) -> t
 
 
 def make_at_once(
-    variable: tf.Variable, name: str, dtype: tf.DType, named_after: tf.Variable
+    variable: tf.Variable,
+    name: str,
+    dtype: tf.DType,
+    named_after: tf.Variable,
+    *,
+    zero: bool = False,
 ) -> tf.Variable:
     """Makes a variable of a dtype beside another in eager mode, past the creators of variables.
 
-    It has the other's value; zeros, if that has none. Its name is that of `named_after` and `name`.
-    With creators, a tf.function would find that it makes variables, and trace itself once more.
+    It has the other's value; zeros, if that has none, or if they are asked for. Its name is that of
+    `named_after` and `name`. With creators, a tf.function would find that it makes variables, and
+    trace itself once more.
     """
     with tf.device(variable.device), tf.name_scope(""):
-        has_value = bool(variable.is_initialized())
+        has_value = not zero and bool(variable.is_initialized())
         return ResourceVariable(
             tf.cast(variable.read_value(), dtype) if has_value else tf.zeros(variable.shape, dtype),
             trainable=False,

@@ -53,10 +53,13 @@ def around_components(variable: Any, components: list[tf.Variable], name: str) -
             shards.append(around_components(shard, rest[:count], name))
             rest = rest[count:]
         return ShardedVariable(shards, name=name)
+    aggregation = getattr(variable, "aggregation", None)
+    if aggregation == tf.VariableAggregation.MEAN and not components[0].dtype.is_floating:
+        aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA  # Integers have no mean.
     if isinstance(variable, values.DistributedVariable):
-        return type(variable)(strategy_of(variable), components, variable.aggregation)
+        return type(variable)(strategy_of(variable), components, aggregation)
     if isinstance(variable, ps_values.AggregatingVariable):
-        return type(variable)(strategy_of(variable), components[0], variable.aggregation)
+        return type(variable)(strategy_of(variable), components[0], aggregation)
     return components[0]
 
 

@@ -115,6 +115,35 @@ def forget_deferred(objects: Iterable[Any], since: int) -> None:
                 del deferred[name]
 
 
+def dtype_in_checkpoint(position: Any) -> tf.DType | None:
+    """The dtype of the variable that a restore has at a position; None if none is there."""
+    attributes = position.object_proto.attributes
+    if len(attributes) != 1:
+        return None
+    return position.checkpoint.dtype_map[attributes[0].checkpoint_key]
+
+
+def value_in_checkpoint(position: Any) -> tf.Tensor:
+    """The value of the variable that a restore in eager mode has at a position."""
+    (value,) = position.value_tensors().values()
+    return value
+
+
+def bind_restored(position: Any, variables: Iterable[Any]) -> None:
+    """Notes that a restore has given variables their values from what it has at a position.
+
+    The first is what a checkpoint of the program would have there; others it may have elsewhere.
+    """
+    first, *others = variables
+    position.bind_object(first)
+    bound = position.checkpoint.object_by_proto_id
+    for one in others:  # By a number that is none of the file's.
+        bound.setdefault(-id(one), one)
+    for one in (first, *others):
+        one._maybe_initialize_trackable()  # noqa: SLF001
+        one._update_uid = max(one._update_uid, position.restore_uid)  # noqa: SLF001
+
+
 def was_restored(one: Any, since: int) -> bool:
     """Whether a restore after `next_restore` returned `since` has given an object its value."""
     return getattr(one, "_update_uid", -1) > since

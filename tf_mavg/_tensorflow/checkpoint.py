@@ -109,7 +109,7 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
             raise RuntimeError(message)
         self._check_tracks()
         entries = [entry for holder in self._holders for entry in holder.entries()]
-        both = [variable for e in entries for variable in (e.variable, e.average)]
+        both = [variable for e in entries for variable in (e.variable, *e.wholes)]
         with contextlib.ExitStack() as stack:
             for holder in self._holders:
                 stack.enter_context(holder.swaps.swapped_for_saving())

@@ -94,7 +94,9 @@ class ExponentialMovingAverage(
             averages of a variable is followed by their index, as in "ExponentialMovingAverage_1".
           average_dtype: "same" for averages of their variables' dtypes, as TensorFlow's class has
             them; "float32" for float32 averages of float16 and bfloat16 variables, which do not
-            stall when steps get small.
+            stall when steps get small; "split" for float32 averages of bfloat16 variables that are
+            kept as bfloat16 and a remainder of 16 bits: they are the same to the last bit, cost the
+            same memory, and change places with their variables without loss.
           start: How many calls of `apply` only copy: there is no average yet, so a swap changes
             nothing, and a file holds the weights. The call after them copies, too; a schedule's
             first decay would be its own.
@@ -279,6 +281,20 @@ class ExponentialMovingAverage(
         """
         average = self.holder.average(var, index)
         return super().average(var) if average is None and tf.is_tensor(var) else average
+
+    def average_value(self, var: tf.Variable, index: int = 0) -> tf.Tensor | None:
+        """The value of a variable's average, swapped or not; None if it has none.
+
+        Of a split average, of which `average` has the bfloat16, it is the float32 with all bits.
+
+        Args:
+          var: The variable, which may be a Keras 3 one.
+          index: Which of its averages, if `decay` is a list.
+
+        Raises:
+          ValueError: If there is no average of that index.
+        """
+        return self.holder.value(var, index)
 
     def average_name(self, var: tf.Variable, index: int = 0) -> str:
         """The name of a variable's average, or what it would be called; as `average`."""

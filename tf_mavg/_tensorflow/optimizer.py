@@ -300,9 +300,10 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
     def get_slot(self, var: tf.Variable, name: str) -> tf.Variable | None:
         """The slot `name` of `var`: one of the wrapped optimizer's, or "average".
 
-        The slots of further averages are "average_1" and so on.
+        The slots of further averages are "average_1" and so on; that of the remainder of a split
+        one is "average_remainder", "average_1_remainder".
         """
-        if name in self.holder.tracked.slots:
+        if self.holder.tracked.has_slot(name):
             return self.holder.tracked.get_slot(var, name)
         return self._optimizer.get_slot(var, name)
 
@@ -312,7 +313,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
 
     def variables(self) -> list[tf.Variable]:
         """The state of the wrapped optimizer, then the averages; in a graph, its own."""
-        averages = [entry.average for entry in self.holder.entries()]
+        averages = [part for entry in self.holder.entries() for part in entry.wholes]
         return [*self._optimizer.variables(), *averages, *self.holder.steps_at_hand()]
 
     def _trackable_children(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -336,7 +337,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         self, slot_variable_position: Any, slot_name: str, variable: tf.Variable
     ) -> None:
         """Restores a slot from a tf.train.Checkpoint, and makes it if it does not exist yet."""
-        is_ours = slot_name in self.holder.tracked.slots
+        is_ours = self.holder.tracked.has_slot(slot_name)
         owner = self.holder.tracked if is_ours else self._optimizer
         owner._create_or_restore_slot_variable(  # noqa: SLF001
             slot_variable_position=slot_variable_position, slot_name=slot_name, variable=variable

@@ -34,7 +34,10 @@ def unchanged_by_failure(root: Any, holders: Sequence[Averages]) -> Iterator[int
     _ = root.save_counter  # It would be made by the restore.
     objects = checkpoint_objects(root)
     # An average that is found by its variable's name is not among the objects.
-    written = [*objects, *(entry.average for one in holders for entry in one.entries())]
+    written = [
+        *objects,
+        *(part for one in holders for entry in one.entries() for part in entry.wholes),
+    ]
     # Component by component: a read of the whole may wait for other workers.
     held = HeldValues()
     held.hold(
