@@ -38,11 +38,7 @@ class BestAverages:
             entries = [entry for one in self._optimizers for entry in one.holder.entries()]
             self._last = (
                 epoch,
-                [
-                    (average, average.read_value())
-                    for entry in entries
-                    for average, _ in entry.pairs
-                ],
+                [(average, average.read_value()) for entry in entries for average in entry.parts],
             )
 
     def settle(self) -> None:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import tensorflow as tf
 
-from tf_mavg._averages.identity import called
+from tf_mavg._averages.identity import called, remainder_of
+from tf_mavg._ops.split import join, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +36,12 @@ class SavedAverages:
     Attributes:
       built: The paths of all weights that the optimizer was built with, in order.
       trained: How many of them are trained: the first ones.
-      values: For each average of a weight, those averages by the weight's position in `built`.
+      values: For each average of a weight, those averages by the weight's position in `built`. A
+        split one is a float32 here, and two entries of a file: a bfloat16 and its remainder.
       in_place: The index of the averages that are the weights of the file, whose `values` are the
         weights; None if all stand in their own places.
       steps: How many steps the averages have seen; None if nobody counted.
+      split: The positions of the weights whose averages are to be split.
     """
 
     built: list[str]
@@ -45,6 +49,7 @@ class SavedAverages:
     values: list[dict[int, Any]]
     in_place: int | None
     steps: int | None
+    split: frozenset[int] = frozenset()
 
     @property
     def count(self) -> int:
@@ -61,8 +66,13 @@ class SavedAverages:
 def write_averages(store: Any, saved: SavedAverages) -> None:
     """Writes averages beside an optimizer's own variables."""
     for index, values in enumerate(saved.values):
-        for i, value in enumerate(values.values()):
-            store[_key(index, i)] = value
+        for i, (position, value) in enumerate(values.items()):
+            key = _key(index, i)
+            if position in saved.split:
+                high, remainder = split(value)
+                store[key], store[remainder_of(key)] = high.numpy(), remainder.numpy()
+            else:
+                store[key] = value
     description = {
         "built": saved.built,
         "trained": saved.trained,
@@ -80,7 +90,7 @@ def read_averages(store: Any) -> SavedAverages | None:
         return None
     description = json.loads(bytes(np.asarray(store[DESCRIPTION]).tobytes()))
     values = [
-        {at: store[_key(index, i)] for i, at in enumerate(description["averages"])}
+        {at: _read(store, _key(index, i)) for i, at in enumerate(description["averages"])}
         for index in range(description["of_each"])
     ]
     return SavedAverages(
@@ -90,6 +100,16 @@ def read_averages(store: Any) -> SavedAverages | None:
         description["in_place"],
         description["steps"],
     )
+
+
+def _read(store: Any, key: str) -> Any:
+    """An average of a file; a split one with all of its bits."""
+    value = np.asarray(store[key])
+    if value.dtype == np.dtype("V2"):  # HDF5 does not know bfloat16.
+        value = value.view(tf.bfloat16.as_numpy_dtype)
+    if remainder_of(key) not in store.keys():  # noqa: SIM118 - no dict.
+        return value
+    return join(value, np.asarray(store[remainder_of(key)])).numpy()
 
 
 def _key(index: int, number: int) -> str:

@@ -10,7 +10,7 @@ from tf_mavg._averages.averages import Averages
 from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.finite import check_if_not_finite
-from tf_mavg._averages.identity import called
+from tf_mavg._averages.identity import called, remainder_of
 from tf_mavg._averages.lazy import DENSE, check_sparse
 from tf_mavg._averages.pace import Pace, several
 from tf_mavg._averages.shares import check_placement
@@ -76,8 +76,10 @@ class AveragingOptimizer(AveragingState):
           num_updates: With "iterations" the decay warms up: it is the smaller of `average_decay`
             and `(1 + n) / (10 + n)` at the optimizer's n-th step.
           average_dtype: "float32" for float32 averages of float16 and bfloat16 weights; "same" for
-            averages of the weights' own dtype, which in half precision stall when steps get small.
-            By default as "float32".
+            averages of the weights' own dtype, which in half precision stall when steps get small;
+            "split" for float32 averages of bfloat16 weights that are kept as bfloat16 and a
+            remainder of 16 bits: the same to the last bit, in the same memory, and swapped without
+            loss. By default as "float32".
           exclude: Which weights have no average: regular expressions to find in their path, or a
             function of the weight that tells. Others without: those that are not trained, unless
             they are among `extra_variables`.
@@ -285,6 +287,15 @@ class AveragingOptimizer(AveragingState):
         self._prepare()
         return self.holder.average(weight, index)
 
+    def average_value(self, weight: Any, index: int = 0) -> tf.Tensor | None:
+        """The value of a weight's average, swapped or not; None if it has none.
+
+        Of a split average, of which `average` has the bfloat16, it is the float32 with all bits.
+        Arguments and errors are those of `average`.
+        """
+        self._prepare()
+        return self.holder.value(weight, index)
+
     @property
     def is_swapped(self) -> bool:
         """Whether the weights hold the averages."""
@@ -404,6 +415,10 @@ class AveragingOptimizer(AveragingState):
         for entry in entries:
             name = called(f"{entry.name.replace('/', '_')}_average", entry.index)
             entry.shown = self._shown(entry.average if entry.shown is None else entry.shown, name)
+            if entry.is_split:
+                remainder = entry.shown_remainder
+                remainder = entry.remainder if remainder is None else remainder
+                entry.shown_remainder = self._shown(remainder, remainder_of(name))
         steps = self.holder.steps.first
         self._counts = () if steps is None else (self._shown(steps, "average_steps"),)
         self.holder.start_later([e for e in entries if not self.holder.was_restored(e)])

@@ -73,18 +73,22 @@ class AveragingState:
     def variables(self) -> Any:
         """The state of the wrapped optimizer, the averages, and the count of steps if there is one.
 
+        Behind the averages are the remainders of those that are split.
+
         Raises:
           RuntimeError: While averages and weights are swapped, when it would be saved wrongly.
         """
         self.holder.state.check_can_save()
         self._prepare()
         own = self.inner_optimizer.variables
-        averages = [
-            self.holder.average(weight, index)
-            for index in range(self.holder.of_each)
-            for weight in self._averaged
-        ]
-        return type(own)([*own, *averages, *self._counts])  # tf_keras has a list of its own.
+        averages, remainders = [], []
+        for index in range(self.holder.of_each):
+            for weight in self._averaged:
+                averages.append(self.holder.average(weight, index))
+                remainder = self.holder.remainder(weight, index)
+                remainders.extend([] if remainder is None else [remainder])
+        # tf_keras has a list of its own.
+        return type(own)([*own, *averages, *remainders, *self._counts])
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets `variables`, which must exist, to as many values.
@@ -130,7 +134,10 @@ class AveragingState:
         if self._averaged:
             steps = self.holder.steps.first
             count = None if steps is None else int(steps.numpy())
-            saved = SavedAverages(self._paths(), self._trained, values, in_place, count)
+            split = frozenset(
+                position[id(w)] for w in self._averaged if self.holder.remainder(w) is not None
+            )
+            saved = SavedAverages(self._paths(), self._trained, values, in_place, count, split)
             write_averages(store, saved)
 
     def load_own_variables(self, store: Any) -> None:
