@@ -69,8 +69,9 @@ def merge_checkpoints(
 ) -> None:
     """Writes the weighted average of checkpoints as another one, which loads as each of them.
 
-    Every floating-point value is averaged, those of an optimizer too. Everything else, such as
-    counts of steps, is that of the last input. A value is read, summed and written at a time:
+    Every floating-point value is averaged, those of an optimizer too, split averages as the float32
+    that they are. Everything else, such as counts of steps, is that of the last input. A value is
+    read, summed and written at a time:
     memory is needed for about two of the largest. The output appears whole or not at all, and tells
     under the key `tf_mavg/merged`, as JSON, what it was made of.
 

@@ -18,7 +18,8 @@ from tf_mavg._averages.identity import SLOT, called, index_of_slot
 from tf_mavg._averages.tracking import STEPS
 from tf_mavg._compat.object_graph import object_graph
 from tf_mavg._files.checkpoints import OBJECT_GRAPH
-from tf_mavg._files.marks import IN_PLACE, INDEX_IN_PLACE, is_mark
+from tf_mavg._files.marks import index_in_place, is_mark
+from tf_mavg._files.remainders import is_slot_of_remainders, remainders_in
 from tf_mavg._tensorflow.swapped_names import MARK, exchange_marked_in
 
 if TYPE_CHECKING:
@@ -62,6 +63,14 @@ class FoundAverages:
             )
             raise ValueError(message)
 
+    def drop_remainders(self, remainders: dict[str, str]) -> None:
+        """Leaves the remainders of split averages to these; see remainders.py for the argument."""
+        for index, averages in enumerate(self.averages):
+            for weight, average in averages.items():
+                remainder = remainders.get(weight if index == self.in_place else average)
+                if remainder is not None:
+                    self.only_averages.add(remainder)
+
     def sources_of_averages(self, index: int) -> dict[str, str]:
         """For the keys of weights, where to read averages, if not there."""
         return {} if index == self.in_place else self.averages[index]
@@ -85,6 +94,7 @@ def find_averages(file: CheckpointFile, averages_name: str, index: int) -> Found
     """
     by_name = OBJECT_GRAPH not in file.specs
     found = _by_name(file, averages_name) if by_name else _by_object(file)
+    found.drop_remainders(remainders_in(file))
     if not 0 <= index < len(found.averages):
         place = (
             f"no name ends with '/{called(averages_name, index)}'"
@@ -128,28 +138,10 @@ def _by_object(file: CheckpointFile) -> FoundAverages:
             found.only_averages.add(average)
     for weight, average in _lists_of_keras(graph):
         found.add(0, weight, average)  # The optimizer goes on having its averages.
-    found.in_place = _index_in_place(file)
+    found.in_place = index_in_place(file)
     found.only_averages.update(filter(is_mark, file.specs), _counts(graph))
     found.graph = _without(graph, found.only_averages)
     return found
-
-
-def _index_in_place(file: CheckpointFile) -> int | None:
-    """The index of the averages in the place of weights; raises ValueError if there are several."""
-    found = set()
-    for key in file.specs:
-        if key.endswith(IN_PLACE):
-            index = key.removesuffix(IN_PLACE) + INDEX_IN_PLACE
-            which = int(file.read(index)) if index in file.specs else 0
-            found.add(which if bool(file.read(key)) else None)
-    if len(found) > 1:
-        message = (
-            "All averages of a file must be of one index in the place of weights, or none. "
-            f"Received: {file.path}, in which some are of index {found - {None}} and some not; "
-            "save all of them in one state."
-        )
-        raise ValueError(message)
-    return found.pop() if found else None
 
 
 def _slots(graph: Any) -> Iterator[tuple[int, str, str]]:
@@ -184,7 +176,11 @@ def _lists_of_keras(graph: Any) -> Iterator[tuple[str, str]]:
 def _without(graph: Any, keys: set[str]) -> bytes:
     """The graph without slots of averages and without some keys, serialized."""
     for node in graph.nodes:
-        averages = [s for s in node.slot_variables if index_of_slot(s.slot_name) is not None]
+        averages = [
+            slot
+            for slot in node.slot_variables
+            if index_of_slot(slot.slot_name) is not None or is_slot_of_remainders(slot.slot_name)
+        ]
         for slot in averages:
             node.slot_variables.remove(slot)
         for attribute in [one for one in node.attributes if one.checkpoint_key in keys]:

@@ -7,12 +7,15 @@ as JSON, and means nothing to who restores it.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from tf_mavg._keras.files import DESCRIPTION
 from tf_mavg._tensorflow.swapped_names import MARK
+
+if TYPE_CHECKING:
+    from tf_mavg._files.checkpoints import CheckpointFile
 
 # How the key of a swap state in object checkpoints ends.
 IN_PLACE: Final = "/averages_in_place/.ATTRIBUTES/VARIABLE_VALUE"
@@ -40,3 +43,25 @@ def place_of(key: str, value: Any) -> Any:
         described = json.loads(bytes(np.asarray(value).tobytes()))
         return {name: one for name, one in described.items() if name != "steps"}
     return np.asarray(value).tolist()
+
+
+def index_in_place(file: CheckpointFile) -> int | None:
+    """The index of the averages in the place of weights, in an object checkpoint; None if none are.
+
+    Raises:
+      ValueError: If there are several.
+    """
+    found = set()
+    for key in file.specs:
+        if key.endswith(IN_PLACE):
+            index = key.removesuffix(IN_PLACE) + INDEX_IN_PLACE
+            which = int(file.read(index)) if index in file.specs else 0
+            found.add(which if bool(file.read(key)) else None)
+    if len(found) > 1:
+        message = (
+            "All averages of a file must be of one index in the place of weights, or none. "
+            f"Received: {file.path}, in which some are of index {found - {None}} and some not; "
+            "save all of them in one state."
+        )
+        raise ValueError(message)
+    return found.pop() if found else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tf_mavg._files.formats import opened, written_like
 from tf_mavg._files.marks import MERGED, NOTES, is_description, is_mark, place_of
+from tf_mavg._files.remainders import halves_of, read_joined, remainders_in
 from tf_mavg._files.values import weighted_sums
 
 if TYPE_CHECKING:
@@ -40,9 +41,24 @@ def merge_files(
         for file in files[:-1]:
             _check_alike(file, last)
         writers = [stack.enter_context(written_like(last, output)) for output in rows]
-        for key in progress([key for key in last.specs if key not in NOTES]):
+        remainders = remainders_in(last)
+        left_out = {
+            *NOTES,
+            *remainders.values(),
+        }  # Remainders are written with what they belong to.
+        for key in progress([key for key in last.specs if key not in left_out]):
             spec = last.specs[key]
-            if spec.is_floating:
+            if key in remainders:
+                reads = [
+                    functools.partial(read_joined, file, key, remainders[key]) for file in files
+                ]
+                joined = spec._replace(dtype="float32")
+                sums = weighted_sums(list(rows.values()), reads, joined, compute_dtype)
+                for writer, value in zip(writers, sums, strict=True):
+                    high, remainder = halves_of(value)
+                    writer.write(key, high)
+                    writer.write(remainders[key], remainder)
+            elif spec.is_floating:
                 reads = [functools.partial(file.read, key) for file in files]
                 sums = weighted_sums(list(rows.values()), reads, spec, compute_dtype)
                 for writer in writers:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._averages.identity import remainder_of
 from tf_mavg._compat.saver import by_key
 from tf_mavg._posthoc.listing import Snapshot, read_list, write_list
 from tf_mavg.decays import PowerFunction, Uniform
@@ -161,16 +162,21 @@ class Snapshots:
                 "apply() or minimize() before."
             )
             raise RuntimeError(message)
-        average = {id(entry.variable): entry.average for entry in entries}
-
-        def averages_of(saved: Any) -> Any:
-            return (
-                [average[id(v)] for v in saved] if isinstance(saved, list) else average[id(saved)]
-            )
-
         found = by_key([entry.variable for entry in entries])
+        saved: dict[str, Any] = {}
+
+        def add(parts: dict[int, Any], key_of: Callable[[str], str]) -> None:
+            for key, one in found.items():
+                shards = one if isinstance(one, list) else [one]
+                if all(id(shard) in parts for shard in shards):
+                    of_each = [parts[id(shard)] for shard in shards]
+                    saved[key_of(key)] = of_each if isinstance(one, list) else of_each[0]
+
+        add({id(entry.variable): entry.average for entry in entries}, str)
+        # Of split averages both halves, so that no bit is lost on the way to a merge.
+        add({id(e.variable): e.remainder for e in entries if e.is_split}, remainder_of)
         return tf.compat.v1.train.Saver(
-            {key: averages_of(saved) for key, saved in found.items()},
+            saved,
             max_to_keep=None,
             name=f"snapshots_{index}",
         )
