@@ -83,6 +83,7 @@ def graph_of(choice, steps=3, rng=None):
     optimizer = tf_mavg.MovingAverageOptimizer(
         tf1.train.GradientDescentOptimizer(0.1), 0.9, average_dtype=choice
     )
+    graph_of.optimizer = optimizer
     gradient = tf1.placeholder(tf.bfloat16, [30])
     step = optimizer.apply_gradients([(gradient, w)])
     saver = optimizer.swapping_saver()
@@ -110,6 +111,41 @@ def test_a_swapping_saver_saves_the_upper_half_and_restores_all_bits(rng, tmp_pa
         saver.restore(session, path)
         assert_same_bits(session.run(w), weight)
         assert_same_bits(session.run(read), exact)
+
+
+@pytest.mark.parametrize("wrote", ["split", "float32", "same"])
+@pytest.mark.parametrize("reads", ["split", "float32", "same"])
+def test_a_swapping_saver_restores_averages_of_each_kind(wrote, reads, rng, tmp_path):
+    path = str(tmp_path / "c")
+    with tf.Graph().as_default():
+        w, read, saver, session = graph_of(wrote, rng=rng)
+        weight, exact = session.run([w, read])
+        saver.save(session, path, write_meta_graph=False)
+    with tf.Graph().as_default():
+        w, read, saver, session = graph_of(reads, rng=rng)
+        tf1.get_default_graph().finalize()
+        saver.restore(session, path)
+        assert_same_bits(session.run(w), weight)
+        received = session.run(read).astype(FLOAT32)
+        if reads == "same":
+            np.testing.assert_allclose(received, exact.astype(FLOAT32), rtol=2**-8)
+        else:
+            assert_same_bits(received, exact.astype(FLOAT32))
+
+
+def test_split_averages_that_a_file_lacks_start_from_their_variables(rng, tmp_path):
+    path = str(tmp_path / "c")
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w = tf1.get_variable("w", initializer=tf.constant(normal(rng, 30, BFLOAT16)))
+        session.run(w.initializer)
+        tf1.train.Saver().save(session, path, write_meta_graph=False)
+        weight = session.run(w)
+    with tf.Graph().as_default():
+        w, read, _, session = graph_of("split", rng=rng)
+        saver = graph_of.optimizer.swapping_saver(start_missing_averages=True)
+        saver.restore(session, path)
+        assert_same_bits(session.run(w), weight)
+        assert_same_bits(session.run(read), weight.astype(FLOAT32))
 
 
 def test_snapshots_of_a_graph_hold_all_bits(rng, tmp_path):

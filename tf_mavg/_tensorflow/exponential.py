@@ -285,7 +285,8 @@ class ExponentialMovingAverage(
     def average_value(self, var: tf.Variable, index: int = 0) -> tf.Tensor | None:
         """The value of a variable's average, swapped or not; None if it has none.
 
-        Of a split average, of which `average` has the bfloat16, it is the float32 with all bits.
+        Of a split average, of which `average` has the bfloat16, it is the float32 with all bits. In
+        a function or a graph it is read where the average is when this is called: swapped or not.
 
         Args:
           var: The variable, which may be a Keras 3 one.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tensorflow as tf
 
 from tf_mavg._compat.saver import RenamingBuilder, SaveableObject, SaveSpec, slice_info
+from tf_mavg._tensorflow.converted import converted_values
 from tf_mavg._tensorflow.swapped_names import MARK, SwappedKeys, SwappedVarList, exchange_marked_in
 
 if TYPE_CHECKING:
@@ -107,8 +108,14 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
                 "with swapping_saver(start_missing_averages=True)."
             )
             raise tf.errors.NotFoundError(None, None, message)
-        self._check(reader, sources, save_path)
-        self._restore_renamed(sess, save_path, sources)
+        converted = {}
+        if not tf.executing_eagerly():
+            converted = converted_values(reader, self._swapped, sources)
+        self._check(reader, sources, save_path, converted)
+        if converted:
+            self._restore_read(sess, save_path, reader, sources, converted)
+        else:
+            self._restore_renamed(sess, save_path, sources)
         if missing:
             tf.get_logger().info(
                 "%s lacks %d of %d averages: each of these starts from its variable.",
@@ -146,11 +153,18 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
             raise ValueError(message)
         return likely if self._unmarked == "swapped" else SwappedKeys({})
 
-    def _check(self, reader: Any, sources: dict[str, str], path: str) -> None:
-        """Checks that the file has a value for each variable, before any is assigned."""
+    def _check(
+        self, reader: Any, sources: dict[str, str], path: str, converted: dict[str, Any]
+    ) -> None:
+        """Checks that the file has a value for each variable, before any is assigned.
+
+        But for those that are converted.
+        """
         shapes = reader.get_variable_to_shape_map()
         dtypes = reader.get_variable_to_dtype_map()
         for key, variable in self._swapped.variables():
+            if key in converted:
+                continue
             source = sources[key]
             where = f"The checkpoint {path} must hold under {source!r} {variable.name!r}"
             if source not in shapes:
@@ -172,9 +186,36 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
                 message = f"{where} of {dtype.name}. Received: {dtypes[source].name}."
                 raise TypeError(message)
         for key in (key for _, keys in self._renaming.reads for key in keys):
-            if sources.get(key, key) not in shapes:  # Not a variable: a table.
+            if key not in converted and sources.get(key, key) not in shapes:  # A table.
                 message = f"The checkpoint {path} must have the key {key!r}. Received: no such key."
                 raise tf.errors.NotFoundError(None, None, message)
+
+    def _restore_read(
+        self,
+        sess: tf.compat.v1.Session,
+        path: str,
+        reader: Any,
+        sources: dict[str, str],
+        converted: dict[str, Any],
+    ) -> None:
+        """Restores what the host has read, all of which lies in its memory meanwhile.
+
+        Raises:
+          TypeError: If a variable is partitioned.
+        """
+        if any(slice_info(variable) for _, variable in self._swapped.variables()):
+            message = (
+                f"Averages of partitioned variables must be of the kind that {path} has. Received: "
+                f"another one, of {next(iter(converted))!r}; make them with the `average_dtype` of "
+                "the program that wrote it."
+            )
+            raise TypeError(message)
+        feeds: dict[Any, Any] = {self.saver_def.filename_tensor_name: path}
+        for operation, keys in self._renaming.reads:
+            for output, key in zip(operation.outputs, keys, strict=True):
+                known = converted.get(key)
+                feeds[output] = reader.get_tensor(sources.get(key, key)) if known is None else known
+        sess.run(self.saver_def.restore_op_name, feeds)
 
     def _restore_renamed(
         self, sess: tf.compat.v1.Session, path: str, sources: dict[str, str]

@@ -76,11 +76,13 @@ class SwappedVarList:
         "w/ExponentialMovingAverage" and "w".
       starts: For the key of every average, that of its variable: these averages, and further ones
         of a variable, which are saved under names of their own.
+      entries: The averages, with their variables.
     """
 
     by_key: dict[str, Any]
     exchange: SwappedKeys
     starts: dict[str, str]
+    entries: tuple[Entry, ...] = ()
 
     def saveables(self) -> dict[str, Any]:
         """What a Saver saves under each key, which takes no variable of several replicas."""
@@ -152,7 +154,8 @@ def swapped_var_list(var_list: Any, entries: Iterable[Entry]) -> SwappedVarList:
     partners: dict[int, tf.Variable] = {}
     weight_keys: dict[str, str] = {}
     starts: dict[str, str] = {}
-    for entry in entries:
+    averaged = tuple(entries)
+    for entry in averaged:
         variable, average = entry.variable, entry.average
         if is_sharded(variable):
             message = (
@@ -160,9 +163,9 @@ def swapped_var_list(var_list: Any, entries: Iterable[Entry]) -> SwappedVarList:
                 "cannot save as one; save with a SwappingCheckpointManager."
             )
             raise ValueError(message)
-        present = [id(v) in keys for v in (variable, average)]
+        present = [id(v) in keys for v in (variable, *entry.wholes)]
         if any(present) and not all(present):
-            missing = (variable, average)[present.index(False)]
+            missing = (variable, *entry.wholes)[present.index(False)]
             message = (
                 f"Variable to swap {missing.op.name} is not part of variables to save. "
                 "This breaks MovingAverageOptimizer."
@@ -182,7 +185,7 @@ def swapped_var_list(var_list: Any, entries: Iterable[Entry]) -> SwappedVarList:
         return members if isinstance(saved, list) or len(members) > 1 else members[0]
 
     by_key = {key: partner(saved) for key, saved in var_list.items()}
-    return SwappedVarList(by_key, SwappedKeys(weight_keys), starts)
+    return SwappedVarList(by_key, SwappedKeys(weight_keys), starts, averaged)
 
 
 def _as_list(saved: Any) -> list[Any]:
