@@ -205,3 +205,24 @@ def test_the_optimizer_of_tensorflow_1_has_them(rng):
     assert_same_bits(joined(high.numpy(), remainder.numpy()), expected)
     assert_same_bits(ops.join(high, remainder).numpy(), expected)
     assert any(one is remainder for one in optimizer.variables())
+
+
+def test_variables_that_a_step_overwrites_get_the_upper_half(rng):
+    variable = tf.Variable(normal(rng, 30, BFLOAT16))
+    start, value = variable.numpy(), normal(rng, 30, BFLOAT16)
+    ema = ExponentialMovingAverage(0.9, average_dtype="split", overwrite_every=2)
+    ema.create_averages([variable])
+    variable.assign(value)
+    expected = start.astype(FLOAT32)
+    for _ in range(2):
+        ema.apply([variable])
+        expected = updated(expected, value, 0.9)
+    assert_same_bits(ema.average_value(variable).numpy(), expected)
+    assert_same_bits(variable.numpy(), split(expected)[0])
+
+
+def test_rows_are_not_averaged_lazily_in_halves():
+    table = tf.Variable(np.zeros((4, 2), BFLOAT16), name="table")
+    ema = ExponentialMovingAverage(0.9, average_dtype="split", sparse="lazy")
+    with pytest.raises(ValueError, match=r"Received: 'table:0', whose average is split; with spar"):
+        ema.catch_up([table], [tf.constant([1])])

@@ -100,6 +100,13 @@ class LazyRows:
         (entries,) = self._averages.create([variable])
         if entries[0] not in self:
             check_can_be_lazy(variable)
+            if entries[0].is_split:
+                message = (
+                    "Rows are caught up in averages that are whole. Received: "
+                    f'{name_of(variable)!r}, whose average is split; with sparse="lazy", take '
+                    'average_dtype="float32".'
+                )
+                raise ValueError(message)
             with tf.init_scope():
                 for entry in entries:
                     ((average, component),) = entry.pairs
