@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from . import device
 from .names import OURS, SESSION
-from .workloads import AVERAGES, VARIABLES, Case
+from .workloads import AVERAGES, MIXED, VARIABLES, Case
 
 if TYPE_CHECKING:
     import contextlib
@@ -51,6 +51,7 @@ class Entrant:
       field: The smallest field of contestants that it belongs to, see `workloads`.
       mixed: Whether averages may have another dtype than the variables.
       float32_only: Whether it is measured in float32 only.
+      mixed_only: Whether it is measured with float32 averages of bfloat16 variables only.
       on_gpu: Whether its variables can be on a GPU.
     """
 
@@ -60,6 +61,7 @@ class Entrant:
     field: int
     mixed: bool = False
     float32_only: bool = False
+    mixed_only: bool = False
     on_gpu: bool = True
 
     @property
@@ -78,6 +80,7 @@ class Entrant:
             self.field <= case.workload.field
             and (self.mixed or case.dtypes.alike)
             and (not self.float32_only or case.dtypes.name == "float32")
+            and (not self.mixed_only or case.dtypes == MIXED)
             and not (case.cold and self.runner == SESSION)  # Its graph takes longer than the rest.
             and (self.on_gpu or not device.has_gpu())
         )

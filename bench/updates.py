@@ -10,7 +10,17 @@ import tensorflow as tf
 from . import updates_elsewhere as elsewhere
 from . import updates_tensorflow as within
 from .contestant import Entrant
-from .names import ASSIGN_SUB, BOUND_OP, KERAS_FORMULA, LIMIT, OURS, PEER, SESSION, TORCH
+from .names import (
+    ASSIGN_SUB,
+    BOUND_OP,
+    KERAS_FORMULA,
+    LIMIT,
+    OURS,
+    PEER,
+    SESSION,
+    SPLIT_OP,
+    TORCH,
+)
 from .workloads import ALONE, EVERYONE, LEADERS, PEERS
 
 _bound_op = partial(within.bound_op, wrap=within.eager)
@@ -28,6 +38,7 @@ _many_arrays = elsewhere.plain_loop_on_many_arrays
 _TENSORFLOW: Final = (
     Entrant(BOUND_OP, "eager", _bound_op, ALONE, mixed=True),
     Entrant(BOUND_OP, "tf.function", _bound_op_in_function, LEADERS, mixed=True),
+    Entrant(SPLIT_OP, "eager", within.split_op, ALONE, mixed=True, mixed_only=True),
     Entrant(OURS, "eager", partial(_ours, wrap=within.eager), PEERS, mixed=True),
     Entrant(OURS, "tf.function", partial(_ours, wrap=tf.function), LEADERS, mixed=True),
     Entrant(OURS, SESSION, _ours_in_session, PEERS, float32_only=True),

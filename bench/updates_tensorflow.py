@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
@@ -15,6 +15,8 @@ from .workloads import AVERAGES, VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from .workloads import Case
 
@@ -59,6 +61,30 @@ def bound_op(ground: Ground, wrap: Wrap) -> Contestant:
         binding.apply_moving_average(decay)
 
     return outside_graphs(wrap(step), averages, variables)
+
+
+def split_op(ground: Ground) -> Contestant:
+    """The bound op on averages that are split: the same float32, in two halves of 16 bits."""
+    variables = ground.variables(VARIABLES)
+    highs, remainders = [], []
+    with tf.device(device.name()):
+        for value in ground.case.values(AVERAGES):
+            high, remainder = tf_mavg.ops.split(value)
+            highs.append(tf.Variable(high))
+            remainders.append(tf.Variable(remainder))
+        decay = tf.constant(ground.case.decay)
+    binding = tf_mavg.ops.Binding(highs, variables, remainders)
+
+    def step() -> None:
+        binding.apply_moving_average(decay)
+
+    def read(role: str) -> list[NDArray[Any]]:
+        if role == VARIABLES:
+            return [variable.numpy() for variable in variables]
+        pairs = zip(highs, remainders, strict=True)
+        return [tf_mavg.ops.join(high, remainder).numpy() for high, remainder in pairs]
+
+    return Contestant(step, read)
 
 
 def ours(case: Case) -> tf_mavg.ExponentialMovingAverage:
