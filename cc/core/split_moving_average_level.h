@@ -5,6 +5,8 @@
 #ifndef TF_MAVG_CC_CORE_SPLIT_MOVING_AVERAGE_LEVEL_H_
 #define TF_MAVG_CC_CORE_SPLIT_MOVING_AVERAGE_LEVEL_H_
 
+#include <immintrin.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -47,10 +49,21 @@ TF_MAVG_INLINE SplitHalves RoundedUp(SplitWords remainder) {
   return -(reinterpret_cast<SplitHalves>(remainder) >> 15);
 }
 
+// Whether a number of either is NaN: one comparison for both.
+TF_MAVG_INLINE bool HasNaN(SplitFloats first, SplitFloats second) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask(first, second, _CMP_UNORD_Q) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps(_mm256_cmp_ps(first, second, _CMP_UNORD_Q)) != 0;
+#else
+  return _mm_movemask_ps(_mm_cmpunord_ps(first, second)) != 0;
+#endif
+}
+
 // A NaN that comes out of arithmetic is quiet; it loses what is to have no remainder.
-TF_MAVG_INLINE SplitWords WithoutRemainderOfNaN(SplitFloats values) {
+TF_MAVG_INLINE SplitFloats WithoutRemainderOfNaN(SplitFloats values) {
   const SplitWords is_nan = reinterpret_cast<SplitWords>(values != values);
-  return reinterpret_cast<SplitWords>(values) & ~(is_nan >> 16);
+  return reinterpret_cast<SplitFloats>(reinterpret_cast<SplitWords>(values) & ~(is_nan >> 16));
 }
 
 // Two elements a word of 32 bits: no element changes its place on the way to float32 and back.
@@ -66,12 +79,17 @@ void UpdateSplit(Bfloat16* high, int16_t* remainder, const Bfloat16* variable, i
         reinterpret_cast<SplitHalves>(LoadSplitWords(high + i)) - RoundedUp(r));
     const SplitWords v = LoadSplitWords(variable + i);
     const auto update = [&](SplitWords average, SplitWords of_variable) {
-      return WithoutRemainderOfNaN(UpdatedAverage(reinterpret_cast<SplitFloats>(average),
-                                                  reinterpret_cast<SplitFloats>(of_variable),
-                                                  rates));
+      return UpdatedAverage(reinterpret_cast<SplitFloats>(average),
+                            reinterpret_cast<SplitFloats>(of_variable), rates);
     };
-    const SplitWords even = update((h << 16) | (r & ~kUpper), v << 16);
-    const SplitWords odd = update((h & kUpper) | (r >> 16), v & kUpper);
+    SplitFloats first = update((h << 16) | (r & ~kUpper), v << 16);
+    SplitFloats second = update((h & kUpper) | (r >> 16), v & kUpper);
+    if (__builtin_expect(HasNaN(first, second), false)) {
+      first = WithoutRemainderOfNaN(first);
+      second = WithoutRemainderOfNaN(second);
+    }
+    const SplitWords even = reinterpret_cast<SplitWords>(first);
+    const SplitWords odd = reinterpret_cast<SplitWords>(second);
     const SplitWords new_remainder = (even & ~kUpper) | (odd << 16);
     const SplitHalves new_high =
         reinterpret_cast<SplitHalves>((even >> 16) | (odd & kUpper)) + RoundedUp(new_remainder);

@@ -82,7 +82,7 @@ KERNEL_MUTANTS = {
         "cuda/split_moving_average.cuh", "static_cast<int16_t>(old_remainder)", "0"
     ),
     "split: copy that keeps the remainder": Mutant(
-        "cuda/split_moving_average.cuh", "copies ? uint16_t{0}", "copies ? old_remainder"
+        "cuda/split_moving_average.cuh", "? uint16_t{0}", "? old_remainder"
     ),
     "split: one rate for all averages": Mutant(
         "cuda/split_moving_average.cuh", "(old, wide, rates[i])", "(old, wide, rates[0])"
