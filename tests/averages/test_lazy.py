@@ -320,7 +320,7 @@ REFUSALS = {
     ),
     "With `sparse`, .*placement='sharded'": refused(sparse="lazy", placement="sharded"),
     "Rows are caught up with sparse=\"lazy\".*sparse='dense'": of_dense,
-    r"must lie on a CPU in one piece\. Received: .*without rows": of_scalar,
+    r"must lie on CPUs, each row once\. Received: .*without rows": of_scalar,
     "Received: 'mirrored.*with a component a replica": of_replicas,
     "Received: 'in_graph.*one of a graph of TensorFlow 1": of_graph,
     "`indices` must be as many as `var_list`": of_other_lengths,

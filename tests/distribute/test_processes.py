@@ -171,3 +171,19 @@ def test_fit_of_tf_keras_averages_on_the_servers(folder):
     # tf_keras takes each shard for a variable: its file is for as many shards.
     assert "lacks 6 of 6 averages" in facts["refused"]
     assert facts["unchanged"]
+
+
+def test_rows_of_shards_on_servers_are_averaged_lazily(folder):
+    (folder / "lazy").mkdir()
+    with cluster.running(
+        cluster.PARAMETER_SERVERS, "lazy_parameter_servers.py", folder / "lazy"
+    ) as servers:
+        assert servers.wait([CHIEF], 120) == [0], servers.logs()
+        facts = {key: value for line in servers.said(CHIEF) for key, value in line.items()}
+    assert len(facts["devices"]) == 2
+    assert facts["beside"]
+    assert facts["behind"]
+    assert facts["serial"] < 1e-6
+    assert facts["steps"] == [200, 200]
+    assert facts["concurrent"] < 1e-6
+    assert facts["swapped"]

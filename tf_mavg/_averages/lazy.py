@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
-from tf_mavg._compat.distribute import components_of, has_a_component_a_replica, is_sharded, name_of
+from tf_mavg._compat.distribute import (
+    components_of,
+    has_a_component_a_replica,
+    is_sharded,
+    name_of,
+    strategy_of,
+)
 from tf_mavg._compat.tensorflow import compiles_with_xla, in_asynchronous_save
 from tf_mavg._ops.rates import Rates
 from tf_mavg._ops.rows import (
@@ -49,7 +55,8 @@ class LazyRows:
     def __init__(self, averages: Averages) -> None:
         """None is."""
         self._averages = averages
-        self._tables: dict[int, RowTable] = {}  # By id of the entry, which the holder keeps.
+        # A table a component, by id of the entry, which the holder keeps.
+        self._tables: dict[int, list[RowTable]] = {}
 
     def __bool__(self) -> bool:
         """Whether there is one."""
@@ -61,7 +68,7 @@ class LazyRows:
 
     def tables(self, entries: Iterable[Entry]) -> list[RowTable]:
         """The tables of those entries that are lazy."""
-        return [self._tables[id(entry)] for entry in entries if id(entry) in self._tables]
+        return [table for entry in entries for table in self._tables.get(id(entry), ())]
 
     def catch_up(self, variables: Sequence[Any], indices: Sequence[Any]) -> list[tf.Operation]:
         """Has averages see all steps, before rows of their variables are written.
@@ -69,7 +76,7 @@ class LazyRows:
         Those that are not lazy are from now on.
 
         Args:
-          variables: Variables with averages.
+          variables: Variables with averages, or shards of such.
           indices: For each the rows, as of `_ops.rows.catch_up_rows`; None for all of them.
 
         Returns:
@@ -87,19 +94,27 @@ class LazyRows:
             raise RuntimeError(message)
         some: list[tuple[RowTable, Any]] = []
         whole: list[RowTable] = []
-        for variable, rows in zip(variables, indices, strict=True):
-            tables = self._tables_of(tensorflow_variable(variable))
+        for variable, rows in zip(map(tensorflow_variable, variables), indices, strict=True):
+            tables = self._tables_of(variable)
             if rows is None:
                 whole += tables
-            else:
-                some += [(table, rows) for table in tables]
+                continue
+            if is_sharded(variable):
+                message = (
+                    "Rows are named of each shard. Received: indices of the whole "
+                    f"{name_of(variable)!r}; name its `variables`, with the rows of each."
+                )
+                raise ValueError(message)
+            some += [(table, rows) for table in tables]
         done = catch_up_all_rows(whole)
         return done + catch_up_rows([table for table, _ in some], [rows for _, rows in some])
 
     def _tables_of(self, variable: Any) -> list[RowTable]:
-        (entries,) = self._averages.create([variable])
+        """The tables of a variable or shard, which are made if its averages are not lazy yet."""
+        whole = self._whole_of(variable)
+        (entries,) = self._averages.create([whole])
         if entries[0] not in self:
-            check_can_be_lazy(variable)
+            check_can_be_lazy(entries[0])
             if entries[0].is_split:
                 message = (
                     "Rows are caught up in averages that are whole. Received: "
@@ -109,10 +124,20 @@ class LazyRows:
                 raise ValueError(message)
             with tf.init_scope():
                 for entry in entries:
-                    ((average, component),) = entry.pairs
-                    self._tables[id(entry)] = make_row_table(average, component)
+                    self._tables[id(entry)] = [make_row_table(*pair) for pair in entry.pairs]
             self._averages.update.forget_bindings()
-        return self.tables(entries)
+        tables = self.tables(entries)
+        parts = {id(component) for component in components_of(variable)}
+        return [table for table in tables if id(table.variable) in parts]
+
+    def _whole_of(self, variable: Any) -> Any:
+        """What has averages: a variable, or that of which it is a shard."""
+        if self._averages.entry_of(variable) is None:
+            parts = {id(component) for component in components_of(variable)}
+            for entry in self._averages.entries(0):
+                if parts.issubset(id(component) for _, component in entry.pairs):
+                    return entry.variable
+        return variable
 
     def catch_up_all(self, entries: Iterable[Entry] | None = None) -> None:
         """Has all rows of averages see all steps: before anything but a step touches them.
@@ -121,8 +146,8 @@ class LazyRows:
           entries: Entries; by default all.
         """
         if self._tables:
-            tables = self._tables.values() if entries is None else self.tables(entries)
-            catch_up_all_rows(list(tables))
+            lazy = [table for tables in self._tables.values() for table in tables]
+            catch_up_all_rows(lazy if entries is None else self.tables(entries))
 
     def catch_up_for_saving(self) -> None:
         """`catch_up_all` in eager mode, for a file.
@@ -162,6 +187,9 @@ class LazyRows:
     def checks(self, variables: Sequence[Any], indices: Sequence[Any] | None) -> list[tf.Operation]:
         """Refuses a step that has written rows which were not caught up before.
 
+        Not with parameter servers, where steps of workers overlap: what one has caught up, another
+        may be one step past.
+
         Args:
           variables: What the step has written.
           indices: For each the rows that it wrote; None for all.
@@ -188,7 +216,11 @@ class LazyRows:
                 if rows is None:
                     continue
                 raise RuntimeError(_not_caught_up(variable))
-            right = are_up_to_date(self._tables[id(entry)], rows)
+            strategy = strategy_of(components_of(entry.variable)[0])
+            if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+                continue
+            (table,) = self._tables[id(entry)]
+            right = are_up_to_date(table, rows)
             if not tf.executing_eagerly():
                 with tf.device("/cpu:0"):
                     words = tf.constant(_not_caught_up(variable))
@@ -217,29 +249,23 @@ def _not_caught_up(variable: Any) -> str:
     )
 
 
-def check_can_be_lazy(variable: Any) -> None:
-    """Raises unless a variable's rows can be averaged lazily.
-
-    Raises:
-      ValueError: If it is a reference variable, has no rows, is of a strategy's replicas, in
-        several shards, or on a GPU.
-    """
-    kind = None
+def check_can_be_lazy(entry: Entry) -> None:
+    """Raises ValueError unless rows of a variable can be averaged lazily."""
+    variable, kind = entry.variable, None
+    components = components_of(variable)
     if not tf.compat.v1.executing_eagerly_outside_functions():
         kind = "one of a graph of TensorFlow 1"
-    elif is_sharded(variable):
-        kind = "one in shards; name its `variables`, with the rows of each"
-    elif has_a_component_a_replica(variable) and len(components_of(variable)) > 1:
+    elif has_a_component_a_replica(variable) and len(components) > 1:
         kind = "one with a component a replica"
-    elif not is_resource(components_of(variable)[0]):
+    elif not all(map(is_resource, components)):
         kind = "a reference variable"
     elif not variable.shape.rank or variable.shape[0] is None:
         kind = f"one of shape {variable.shape}, without rows"
-    elif "GPU" in components_of(variable)[0].device:
+    elif any("GPU" in component.device for component in components):
         kind = "one on a GPU; make it within tf.device('/cpu:0')"
     if kind is not None:
         message = (
-            'With sparse="lazy", a variable whose rows are named must lie on a CPU in one piece. '
+            'With sparse="lazy", a variable whose rows are named must lie on CPUs, each row once. '
             f'Received: {name_of(variable)!r}, {kind}, or take sparse="dense".'
         )
         raise ValueError(message)

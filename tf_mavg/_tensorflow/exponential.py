@@ -232,7 +232,7 @@ class ExponentialMovingAverage(
         A variable that it names once is averaged lazily from then on.
 
         Args:
-          var_list: Variables on a CPU, of one piece; others are left to `apply` alone.
+          var_list: Variables on a CPU, and shards of such; others are left to `apply` alone.
           indices: For each of them the rows, its indices in the first dimension: an int32 or int64
             tensor of any shape and order, with or without duplicates; or the tf.IndexedSlices that
             have them. None for all rows, before a step that is to write a lazy variable as a whole.
