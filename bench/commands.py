@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .steps import Choice
     from .turns import Settings
 
-PARTS: Final = ("steps", "first-step", "memory", "share", "replicas")
+PARTS: Final = ("steps", "first-step", "memory", "share", "replicas", "rows")
 
 
 def measure(folder: Path, parts: Sequence[str], choice: Choice, settings: Settings) -> Path:
@@ -28,6 +28,7 @@ def measure(folder: Path, parts: Sequence[str], choice: Choice, settings: Settin
     from .keras_step import measure_keras_steps
     from .memory import measure_memory
     from .replicas import measure_replicas
+    from .rows import measure_rows
     from .share import measure_closely, measure_shares
     from .steps import measure_steps
     from .workloads import DECAY
@@ -57,6 +58,8 @@ def measure(folder: Path, parts: Sequence[str], choice: Choice, settings: Settin
         ]
     if "replicas" in parts and not device.has_gpu():
         results["replicas"] = measure_replicas(settings, choice)
+    if "rows" in parts and not device.has_gpu():
+        results["rows"] = measure_rows(settings)
     if "steps" in parts:
         results["steps"] = measure_steps(settings, choice)
     if "first-step" in parts:

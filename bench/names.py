@@ -24,6 +24,11 @@ A_PASS_EACH: Final = f"{OURS}, a pass for each average"
 REPLICATED: Final = f"{OURS}, replicated"
 SHARDED: Final = f"{OURS}, sharded"
 
+# Averages of a table of which a step writes a few rows.
+LAZY_ROWS, DENSE_ROWS = f'{OURS}, sparse="lazy"', f"{OURS}, all rows"
+ONLY_WRITES: Final = "the step without averages"
+CATCHING_UP: Final = f"{OURS}, catching up all rows"
+
 # Runners that code asks for.
 SESSION: Final = "Session"
 

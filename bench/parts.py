@@ -16,7 +16,7 @@ from .figures import (
     speed_up,
     title,
 )
-from .names import A_PASS_EACH, ONE_PASS, PEER, TORCH
+from .names import A_PASS_EACH, CATCHING_UP, LAZY_ROWS, ONE_PASS, PEER, TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -182,6 +182,25 @@ def replicas_table(entries: Iterable[Entry]) -> str:
         "of the variables",
     ]
     return markdown(header, rows, left=2)
+
+
+def rows_table(part: Entry) -> str:
+    """Steps that write rows of a table: their time, that of the averages alone, and their bytes."""
+    lazy, dense = (f"{part[key] / 1e6:,.1f} MB" for key in ("lazy_bytes", "dense_bytes"))
+    rows = []
+    for c in part["contestants"]:
+        costs = ["", ""]
+        if "alone" in c:
+            costs = [readable(c["alone"]["median_s"]), lazy if c["name"] == LAZY_ROWS else dense]
+        rows.append([c["name"], readable(c["median_s"]), *costs])
+    rows.append([CATCHING_UP, "", readable(part["catch_up_all"]["median_s"]), dense])
+    header = [
+        f"{part['written']:,} of {part['rows']:,} x {part['columns']} written",
+        "a step",
+        "averages alone",
+        "bytes of averages",
+    ]
+    return markdown(header, rows, left=1)
 
 
 def markdown(header: list[str], rows: list[list[str]], left: int) -> str:

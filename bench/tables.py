@@ -15,6 +15,7 @@ from .parts import (
     markdown,
     memory_table,
     replicas_table,
+    rows_table,
     several_table,
     share_table,
     steps_table,
@@ -107,6 +108,8 @@ def other_tables(results: dict[str, Any]) -> list[str]:
         tables.append(share_table(results["share"]))
     if results.get("replicas"):
         tables.append(replicas_table(results["replicas"]))
+    if results.get("rows"):
+        tables.append(rows_table(results["rows"]))
     targets = check(results)
     if targets:
         tables.append(markdown(["target", "wanted", "measured", "verdict"], targets, left=1))

@@ -18,7 +18,9 @@ from tf_mavg._bench import (
     keras_step,
     memory,
     names,
+    parts,
     replicas,
+    rows,
     share,
     spread,
     turns,
@@ -306,3 +308,35 @@ def test_a_choice_names_parts_of_names():
     choice = Choice(workloads=["mall"], contestants=[])
     assert choice.has_case(Case(SMALL))
     assert not Choice(workloads=["BERT"]).has_case(Case(SMALL))
+
+
+def test_steps_that_write_rows_are_measured_and_tabulated():
+    part = rows.measure_rows(SHORT, rows.Size(100, 4, 10))
+    assert [c["name"] for c in part["contestants"]] == [
+        names.ONLY_WRITES,
+        names.LAZY_ROWS,
+        names.DENSE_ROWS,
+        names.PEER,
+    ]
+    assert all(c["median_s"] > 0 for c in [*part["contestants"], part["catch_up_all"]])
+    assert part["lazy_bytes"] == 10 * (3 * 16 + 16)
+    assert part["dense_bytes"] == 100 * 3 * 16
+    example = {
+        "rows": 1000,
+        "columns": 4,
+        "written": 10,
+        "contestants": [
+            {"name": names.ONLY_WRITES, "median_s": 0.001},
+            {"name": names.LAZY_ROWS, "median_s": 0.0015, "alone": {"median_s": 0.0005}},
+            {"name": names.DENSE_ROWS, "median_s": 0.051, "alone": {"median_s": 0.05}},
+        ],
+        "lazy_bytes": 1_000_000,
+        "dense_bytes": 50_000_000,
+        "catch_up_all": {"median_s": 0.06},
+    }
+    assert parts.rows_table(example).splitlines()[2:] == [
+        "| the step without averages | 1.00 ms |  |  |",
+        '| tf_mavg, sparse="lazy" | 1.50 ms | 500 µs | 1.0 MB |',
+        "| tf_mavg, all rows | 51.0 ms | 50.0 ms | 50.0 MB |",
+        "| tf_mavg, catching up all rows |  | 60.0 ms | 50.0 MB |",
+    ]
