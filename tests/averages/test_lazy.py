@@ -262,6 +262,25 @@ def test_all_rows_can_be_caught_up_for_a_step_that_writes_all(rng):
     twins.assert_close()
 
 
+def test_a_variable_may_become_lazy_after_dense_steps(rng):
+    twins = Twins(decay=0.9)
+    for _ in range(3):
+        twins.table.assign_add(tf.ones_like(twins.table))
+        for one in (twins.lazy, twins.reference):
+            one.apply(twins.variables)
+    assert not twins.lazy.holder.lazy
+    for _ in range(5):
+        twins.random_step(rng)
+    assert behind(twins.lazy) > 0
+    twins.assert_close()
+
+
+def test_a_table_is_forgotten_with_its_average(rng):
+    twins = twins_behind(rng)
+    twins.lazy.holder.forget(0)
+    assert not twins.lazy.holder.lazy
+
+
 def test_indices_may_be_slices_and_of_any_shape():
     twins = Twins(decay=0.9)
     slices = tf.IndexedSlices(tf.ones([2, 3]), tf.constant([3, 1]))
@@ -338,6 +357,66 @@ def test_xla_is_refused(rng):
     step = tf.function(lambda: twins.lazy.catch_up([twins.table], [[0]]), jit_compile=True)
     with pytest.raises(RuntimeError, match='XLA compiles no step with sparse="lazy"'):
         step()
+
+
+@pytest.mark.parametrize("use", ["apply", "distance", "swap"])
+def test_xla_is_refused_where_something_is_lazy(use, rng):
+    twins = twins_behind(rng)
+    uses = {
+        "apply": lambda: twins.lazy.apply(twins.variables, indices=[[], None]),
+        "distance": twins.lazy.distance,
+        "swap": twins.lazy.swap,
+    }
+    with pytest.raises(RuntimeError, match='XLA compiles no step with sparse="lazy"'):
+        tf.function(lambda: [uses[use]()][1:], jit_compile=True)()
+
+
+def test_an_exported_step_averages_lazily(rng, tmp_path):
+    twins = twins_behind(rng, way="function")
+    module = tf.Module()
+    module.table, module.dense, module.averages = twins.table, twins.dense, twins.lazy
+    module.reference, module.step = twins.reference, twins.step
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    indices, updates = np.array([3, 5, 3]), np.ones((3, 3), np.float32)
+    for _ in range(3):
+        twins.step(indices, updates)
+        loaded.step(indices, updates)
+    assert_same_bits(loaded.table.numpy(), twins.table.numpy())
+    average = twins.lazy.holder.entry_of(twins.table).average
+    assert_same_bits(loaded.averages.averages.average_0.numpy(), average.numpy())
+
+
+def test_a_swapping_manager_saves_and_resumes(rng, tmp_path):
+    twins = twins_behind(rng)
+    checkpoint = tf.train.Checkpoint(t=twins.table, d=twins.dense, ema=twins.lazy)
+    manager = tf_mavg.SwappingCheckpointManager(
+        checkpoint, twins.lazy, str(tmp_path), max_to_keep=1
+    )
+    path = manager.save()
+    weights, average = twins.table.numpy(), twins.lazy.average(twins.table).numpy()
+    plain = tf.Variable(tf.zeros([40, 3]))
+    tf.train.Checkpoint(t=plain).read(path).expect_partial()
+    assert_same_bits(plain.numpy(), average)
+    twins.random_step(rng)
+    manager.restore(path)
+    assert behind(twins.lazy) == 0
+    assert_same_bits(twins.table.numpy(), weights)
+    assert_same_bits(twins.lazy.average(twins.table).numpy(), average)
+
+
+def test_a_restore_that_fails_changes_nothing(rng, tmp_path):
+    twins = twins_behind(rng)
+    checkpoint = tf.train.Checkpoint(t=twins.table, d=twins.dense, ema=twins.lazy)
+    manager = tf_mavg.SwappingCheckpointManager(
+        checkpoint, twins.lazy, str(tmp_path), max_to_keep=1
+    )
+    other = tf.Variable(tf.zeros([2, 2]))
+    path = tf.train.Checkpoint(t=other).save(str(tmp_path / "other"))
+    with pytest.raises((ValueError, tf.errors.OpError)):
+        manager.restore(path)
+    twins.random_step(rng)
+    twins.assert_close()
 
 
 def test_indices_of_no_row_are_refused(rng):

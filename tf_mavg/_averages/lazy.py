@@ -86,12 +86,7 @@ class LazyRows:
           ValueError: If a variable cannot be averaged lazily.
           RuntimeError: In a function that XLA compiles.
         """
-        if compiles_with_xla():
-            message = (
-                'XLA compiles no step with sparse="lazy". Received: a function with '
-                'jit_compile=True; compile with jit_compile=False, or take sparse="dense".'
-            )
-            raise RuntimeError(message)
+        _check_not_compiled()
         some: list[tuple[RowTable, Any]] = []
         whole: list[RowTable] = []
         for variable, rows in zip(map(tensorflow_variable, variables), indices, strict=True):
@@ -144,10 +139,19 @@ class LazyRows:
 
         Args:
           entries: Entries; by default all.
+
+        Raises:
+          RuntimeError: In a function that XLA compiles, if one is lazy.
         """
         if self._tables:
+            _check_not_compiled()
             lazy = [table for tables in self._tables.values() for table in tables]
             catch_up_all_rows(lazy if entries is None else self.tables(entries))
+
+    def variables(self) -> list[tf.Variable]:
+        """What lies beside the averages: a SavedModel that holds steps needs it."""
+        tables = [table for tables in self._tables.values() for table in tables]
+        return [one for table in tables for one in (table.seen, table.clock)]
 
     def catch_up_for_saving(self) -> None:
         """`catch_up_all` in eager mode, for a file.
@@ -176,7 +180,12 @@ class LazyRows:
 
         Returns:
           In a function or graph, the operations that do it.
+
+        Raises:
+          RuntimeError: In a function that XLA compiles, if one is lazy.
         """
+        if any(tables):
+            _check_not_compiled()
         wanted = Rates(self._averages.of_each, decay, rates)
         made = []
         for index, of_index in enumerate(tables):
@@ -238,6 +247,16 @@ class LazyRows:
         """Forgets averages that are gone."""
         for entry in entries:
             self._tables.pop(id(entry), None)
+
+
+def _check_not_compiled() -> None:
+    """Raises RuntimeError in a function that XLA compiles."""
+    if compiles_with_xla():
+        message = (
+            'XLA compiles no step with sparse="lazy". Received: a function with jit_compile=True; '
+            'compile with jit_compile=False, or take sparse="dense".'
+        )
+        raise RuntimeError(message)
 
 
 def _not_caught_up(variable: Any) -> str:

@@ -120,7 +120,8 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
                 f"steps_{i}": count for i, count in enumerate(self._averages.steps.variables())
             }
             averages = {f"average_{i}": whole for i, whole in enumerate(wholes)}
-            return {**children, **state.flags(), **steps, **averages}
+            rows = {f"rows_{i}": one for i, one in enumerate(self._averages.lazy.variables())}
+            return {**children, **state.flags(), **steps, **averages, **rows}
         state.check_can_save()
         first = self._averages.steps.first
         steps = {} if first is None else {STEPS: first}

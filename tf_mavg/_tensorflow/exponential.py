@@ -229,7 +229,8 @@ class ExponentialMovingAverage(
             optimizer.apply_gradients([(gradient, table)])
             ema.apply([table], indices=[gradient.indices])
 
-        A variable that it names once is averaged lazily from then on.
+        A variable that it names once is averaged lazily from then on. A tf.function that was traced
+        before does not know: name rows from the first step on.
 
         Args:
           var_list: Variables on a CPU, and shards of such; others are left to `apply` alone.
