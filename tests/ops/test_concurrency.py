@@ -13,6 +13,7 @@ from resident import resident_bytes
 
 import tf_mavg
 from tf_mavg import ops
+from tf_mavg._ops import rows
 
 SECONDS = 60
 THREADS = 8
@@ -104,3 +105,46 @@ def test_a_deadlock_is_reported(monkeypatch):
     with pytest.raises(AssertionError, match=f"a deadlock: {THREADS} of {THREADS} threads hang"):
         hammer([never.wait], 0.1)
     never.set()
+
+
+@pytest.mark.slow
+@pytest.mark.cpu  # Lazy rows have no GPU kernel.
+def test_rows_are_caught_up_while_others_write_read_and_swap():
+    # Every row is uniform, whichever op writes it: one of two numbers would be a torn one.
+    variables = [tf.Variable(tf.fill([2000, 33], float(i))) for i in range(4)]
+    tables = [
+        rows.make_row_table(tf.Variable(variable), variable, capacity=50) for variable in variables
+    ]
+
+    def some_rows(count: int) -> tf.Tensor:
+        return tf.random.uniform([count], maxval=2000, dtype=tf.int64)
+
+    def catch_up() -> None:
+        chosen = random.sample(tables, 3)
+        rows.catch_up_rows(chosen, [some_rows(500) for _ in chosen])
+
+    def write() -> None:
+        slices = tf.IndexedSlices(tf.zeros([200, 33]), some_rows(200))
+        random.choice(variables).scatter_add(slices)
+
+    def read() -> None:
+        value = random.choice(tables).average.numpy()
+        assert (value == value[:, :1]).all()
+
+    def swap() -> None:
+        table = random.choice(tables)
+        ops.swap_variables([table.average], [table.variable])
+
+    counts = hammer(
+        [
+            catch_up,
+            write,
+            read,
+            swap,
+            lambda: rows.catch_up_all_rows(random.sample(tables, 2)),
+            lambda: rows.advance_row_clocks(random.sample(tables, 3), tf.constant(0.5)),
+            lambda: random.choice(variables).assign(tf.fill([2000, 33], random.random())),
+        ],
+        SECONDS / 4,
+    )
+    assert min(counts) > 0
