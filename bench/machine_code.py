@@ -94,16 +94,27 @@ def _bits(instruction: str) -> int:
 
 
 def data_loops(code: str) -> list[Loop]:
-    """The innermost loops that read global memory, in the order of the code."""
-    loops = []
-    for body in re.split(r"(?m)^(?=\.L_x_\d+:)", code):
-        label = re.match(r"\.L_x_\d+", body)
-        if label and f"BRA `({label[0]})" in body:
-            loads = re.findall(r"\bLDG?\.E\S*", body)
+    """The innermost loops that read global memory, in the order of the code.
+
+    A loop reaches from a label to the last branch back to it; branches within it may go ahead.
+    """
+    labels = {found[0][:-1]: found.end() for found in re.finditer(r"(?m)^\.L_x_\d+:", code)}
+    ends: dict[int, int] = {}
+    for branch in re.finditer(r"\bBRA\S* [^`\n]*`\((\.L_x_\d+)\)", code):
+        start = labels.get(branch[1], branch.start())
+        if start < branch.start():
+            ends[start] = branch.start()
+    loops = {}
+    for start, end in ends.items():
+        body = code[start:end]
+        if loads := re.findall(r"\bLDG?\.E\S*", body):
             stores = re.findall(r"\bSTG?\.E\S*", body)
-            if loads:
-                loops.append(Loop([*map(_bits, loads)], [*map(_bits, stores)]))
-    return loops
+            loops[start, end] = Loop([*map(_bits, loads)], [*map(_bits, stores)])
+    return [
+        loops[start, end]
+        for start, end in sorted(loops)
+        if not any(start <= s and e <= end and (s, e) != (start, end) for s, e in loops)
+    ]
 
 
 def _loop_text(loop: Loop) -> str:

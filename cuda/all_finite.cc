@@ -15,7 +15,7 @@ GpuStatus LaunchAllFinite(Dtypes dtypes, const Lists& lists, bool* all_finite,
   }
   const DtypesFacts& facts = FactsOf(dtypes);
   const std::string kernel = std::string("all_finite_") + facts.variable_dtype;
-  return Launch(kernel, lists, facts.variable_bytes, all_finite, settings);
+  return Launch(kernel, lists, facts.variable_bytes, {all_finite}, settings);
 }
 
 }  // namespace tf_mavg

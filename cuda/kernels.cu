@@ -8,6 +8,7 @@
 #include "cuda/all_finite.cuh"
 #include "cuda/moving_average.cuh"
 #include "cuda/split_moving_average.cuh"
+#include "cuda/stochastic_average.cuh"
 #include "cuda/swap.cuh"
 #include "cuda/table.h"
 #include "cuda/walker.cuh"
@@ -22,7 +23,7 @@ using namespace tf_mavg;
 #define TF_MAVG_MOVING_AVERAGE(name, Average, Variable, averages)    \
   TF_MAVG_KERNEL(moving_average_##name##_##averages, averages + 1) { \
     MovingAverage<Average, Variable, averages> moving_average(       \
-        static_cast<const float*>(table.operand));                   \
+        static_cast<const float*>(table.operands[0]));               \
     WalkTable(table, moving_average);                                \
   }
 #define TF_MAVG_MOVING_AVERAGES(name, Average, Variable) \
@@ -32,18 +33,45 @@ using namespace tf_mavg;
   TF_MAVG_MOVING_AVERAGE(name, Average, Variable, 4)
 static_assert(kMostAverages == 4, "a kernel for each number of averages");
 
-#define TF_MAVG_SPLIT_MOVING_AVERAGE(averages)                                             \
-  TF_MAVG_KERNEL(split_moving_average_##averages, 2 * averages + 1) {                      \
-    SplitMovingAverage<averages> moving_average(static_cast<const float*>(table.operand)); \
-    WalkTable(table, moving_average);                                                      \
+#define TF_MAVG_SPLIT_MOVING_AVERAGE(averages)                                                 \
+  TF_MAVG_KERNEL(split_moving_average_##averages, 2 * averages + 1) {                          \
+    SplitMovingAverage<averages> moving_average(static_cast<const float*>(table.operands[0])); \
+    WalkTable(table, moving_average);                                                          \
   }
 static_assert(kMostSplitAverages == 2, "a kernel for each number of averages");
 
-#define TF_MAVG_ALL_FINITE(name, Element)                 \
-  TF_MAVG_KERNEL(all_finite_##name, 1) {                  \
-    AllFinite<Element> all_finite;                        \
-    WalkTable(table, all_finite);                         \
-    all_finite.Report(static_cast<bool*>(table.operand)); \
+// Resident blocks of a multiprocessor, by the number of averages. The compiler would take registers
+// to make random bits for many elements at once, and few threads would be left to wait for memory.
+#if __CUDA_ARCH__ < 750  // Its code needs more, and would spill them.
+inline constexpr int kResidentBlocks[] = {0, 6, 4, 2, 2};
+#elif __CUDA_ARCH__ == 750  // Holds 1,024 threads.
+inline constexpr int kResidentBlocks[] = {0, 4, 4, 4, 3};
+#elif __CUDA_ARCH__ >= 1000
+inline constexpr int kResidentBlocks[] = {0, 6, 4, 4, 2};
+#else
+inline constexpr int kResidentBlocks[] = {0, 6, 4, 4, 3};
+#endif
+
+#define TF_MAVG_STOCHASTIC_AVERAGE(name, Half, averages)                            \
+  __global__ void __launch_bounds__(kBlockThreads, kResidentBlocks[averages])       \
+      stochastic_average_##name##_##averages(                                       \
+          const __grid_constant__ Table<averages + 1, TF_MAVG_TABLE_BYTES> table) { \
+    StochasticAverage<Half, averages> stochastic_average(                           \
+        static_cast<const float*>(table.operands[0]),                               \
+        static_cast<const int64_t*>(table.operands[1]));                            \
+    WalkTable(table, stochastic_average);                                           \
+  }
+#define TF_MAVG_STOCHASTIC_AVERAGES(name, Half) \
+  TF_MAVG_STOCHASTIC_AVERAGE(name, Half, 1)     \
+  TF_MAVG_STOCHASTIC_AVERAGE(name, Half, 2)     \
+  TF_MAVG_STOCHASTIC_AVERAGE(name, Half, 3)     \
+  TF_MAVG_STOCHASTIC_AVERAGE(name, Half, 4)
+
+#define TF_MAVG_ALL_FINITE(name, Element)                     \
+  TF_MAVG_KERNEL(all_finite_##name, 1) {                      \
+    AllFinite<Element> all_finite;                            \
+    WalkTable(table, all_finite);                             \
+    all_finite.Report(static_cast<bool*>(table.operands[0])); \
   }
 
 extern "C" {
@@ -52,6 +80,8 @@ TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_MOVING_AVERAGES)
 
 TF_MAVG_SPLIT_MOVING_AVERAGE(1)
 TF_MAVG_SPLIT_MOVING_AVERAGE(2)
+
+TF_MAVG_FOR_EACH_HALF(TF_MAVG_STOCHASTIC_AVERAGES)
 
 TF_MAVG_KERNEL(swap_bytes, 2) {
   Swap swap;

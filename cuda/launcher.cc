@@ -26,7 +26,7 @@ CuDevicePointer Address(const void* buffer) { return reinterpret_cast<CuDevicePo
 }  // namespace
 
 GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
-                 void* operand, const LaunchSettings& settings) {
+                 const Operands& operands, const LaunchSettings& settings) {
   const Driver* driver;
   if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
   std::shared_ptr<ContextKernels> kernels;
@@ -40,7 +40,7 @@ GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_
   if (!status.ok()) return status;
   return WithTableType(lists.depth(), form, [&](auto type) {
     using Table = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
-    return ForEachTable<Table>(lists, element_bytes, operand, [&](const Table& table) {
+    return ForEachTable<Table>(lists, element_bytes, operands, [&](const Table& table) {
       void* parameters[] = {const_cast<Table*>(&table)};  // The driver copies it before it returns.
       const int blocks = BlocksFor(device, TotalChunks(table));
       return driver->Check(driver->launch_kernel(function, blocks, 1, 1, kBlockThreads, 1, 1, 0,

@@ -11,6 +11,7 @@
 #ifndef TF_MAVG_CUDA_LAUNCHER_H_
 #define TF_MAVG_CUDA_LAUNCHER_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "cuda/driver.h"
 #include "cuda/gpu_status.h"
 #include "cuda/images.h"
+#include "cuda/table.h"
 
 namespace tf_mavg {
 
@@ -29,10 +31,12 @@ struct LaunchSettings {
   std::optional<TableForm> form;
 };
 
-// Runs the kernel of this name on the lists. An element of the widest side has element_bytes;
-// `operand`, if the kernel takes one, lies in device memory and is used when it runs.
+// What a kernel takes beside lists: in device memory, used when it runs. Null is for none.
+using Operands = std::array<void*, kOperands>;
+
+// Runs the kernel of this name on the lists. An element of the widest side has element_bytes.
 GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
-                 void* operand, const LaunchSettings& settings);
+                 const Operands& operands, const LaunchSettings& settings);
 
 // Copies between buffers of one device.
 GpuStatus EnqueueCopy(void* to, const void* from, int64_t bytes, CuStream stream);

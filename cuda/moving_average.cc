@@ -11,7 +11,7 @@ GpuStatus LaunchMovingAverage(Dtypes dtypes, const Lists& lists, const float* ra
   const DtypesFacts& facts = FactsOf(dtypes);
   const std::string kernel =
       std::string("moving_average_") + facts.name + "_" + std::to_string(lists.depth() - 1);
-  return Launch(kernel, lists, facts.average_bytes, const_cast<float*>(rates), settings);
+  return Launch(kernel, lists, facts.average_bytes, {const_cast<float*>(rates)}, settings);
 }
 
 }  // namespace tf_mavg

@@ -9,7 +9,7 @@ GpuStatus LaunchSwap(int64_t element_bytes, const Lists& lists, const LaunchSett
   for (int i = 0; i < lists.size(); ++i) {
     bytes.set_elements(i, lists.elements()[i] * element_bytes);
   }
-  return Launch("swap_bytes", bytes, 1, nullptr, settings);
+  return Launch("swap_bytes", bytes, 1, {}, settings);
 }
 
 }  // namespace tf_mavg

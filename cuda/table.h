@@ -20,27 +20,31 @@ namespace tf_mavg {
 inline constexpr int kSmallTableBytes = 4096;
 inline constexpr int kLargeTableBytes = 32764;
 
+// What an operation takes beside its lists: its rates, the keys of its random bits.
+inline constexpr int kOperands = 2;
+
 // `depth` sides in at most `bytes`.
 template <int depth, int bytes>
 struct Table {
   static constexpr int kDepth = depth;
-  static constexpr int kBytesBesidePositions = 8 + 3 * 4 + 4;  // The last 4 align the whole.
+  static constexpr int kBytesBesidePositions =
+      8 * kOperands + 3 * 4 + 4;  // The last 4 align the whole.
   static constexpr int kCapacity = (bytes - kBytesBesidePositions) / (8 * depth + 8);
 
   void* sides[depth][kCapacity];
-  void* operand;                       // In device memory, what else the operation takes; or null.
+  void* operands[kOperands];           // In device memory, what else the operation takes; or null.
   int32_t first_chunk[kCapacity + 1];  // See cc/core/chunk_map.h; [size] is the total.
   int32_t last_chunk_elements[kCapacity];  // 1 to chunk_elements.
   int32_t chunk_elements;
   int32_t size;  // Positions in use: 1 to kCapacity, none of them empty.
 
   // An empty tail of the parameters' space that one more position would fit into is a mistake.
-  static constexpr int kUsedBytes = 8 + 3 * 4 + kCapacity * (8 * depth + 8);
+  static constexpr int kUsedBytes = 8 * kOperands + 3 * 4 + kCapacity * (8 * depth + 8);
   static_assert(kUsedBytes + 8 * depth + 8 + 4 > bytes, "the table is as full as can be");
 };
 
-static_assert(sizeof(Table<2, kSmallTableBytes>) == 4080, "alike on host and device");
-static_assert(sizeof(Table<2, kLargeTableBytes>) == 32760, "alike on host and device");
+static_assert(sizeof(Table<2, kSmallTableBytes>) == 4088, "alike on host and device");
+static_assert(sizeof(Table<2, kLargeTableBytes>) == 32744, "alike on host and device");
 static_assert(sizeof(Table<5, kSmallTableBytes>) <= kSmallTableBytes);
 static_assert(sizeof(Table<5, kLargeTableBytes>) <= kLargeTableBytes);
 

@@ -5,6 +5,7 @@
 #ifndef TF_MAVG_CUDA_TABLE_PLAN_H_
 #define TF_MAVG_CUDA_TABLE_PLAN_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -55,10 +56,10 @@ void NumberChunks(const std::vector<int64_t>& elements, int32_t chunk_elements, 
 // launch(const Table&) for each until one returns an error. An element of the widest side has
 // element_bytes. The lists are as deep as the table.
 template <typename Table, typename Launch>
-GpuStatus ForEachTable(const Lists& lists, int64_t element_bytes, void* operand,
-                       const Launch& launch) {
+GpuStatus ForEachTable(const Lists& lists, int64_t element_bytes,
+                       const std::array<void*, kOperands>& operands, const Launch& launch) {
   Table table;
-  table.operand = operand;
+  for (int i = 0; i < kOperands; ++i) table.operands[i] = operands.at(i);
   table.size = 0;
   std::vector<int64_t> elements;
   elements.reserve(Table::kCapacity);

@@ -8,6 +8,12 @@
 //   operator()(Written* written, const Read& read)
 // for one element of each, in registers; written points to kWritten of them. Each thread has an
 // Operation of its own, which may keep what it has seen.
+//
+// An Operation that must know which element it has has, instead,
+//   BeginChunk(int64_t offset)
+//   operator()(Written* written, const Read& read, int32_t place)
+// for chunks that begin with the element `offset` of a variable, and the element `place` of these.
+// No chunk has an offset that is a multiple of 2^32 but at its beginning.
 
 #ifndef TF_MAVG_CUDA_WALKER_CUH_
 #define TF_MAVG_CUDA_WALKER_CUH_
@@ -36,6 +42,16 @@ inline constexpr int kSidesOf = Operation::kWritten + (Operation::kReads ? 1 : 0
 // Room for an element of each written side: there is no array of none.
 template <typename Operation>
 inline constexpr int kRoomOf = Operation::kWritten > 0 ? Operation::kWritten : 1;
+
+// Whether an operation has BeginChunk.
+template <typename Operation>
+__device__ constexpr auto KnowsPlaces(int) -> decltype(&Operation::BeginChunk, true) {
+  return true;
+}
+template <typename Operation>
+__device__ constexpr bool KnowsPlaces(...) {
+  return false;
+}
 
 // Addresses of a chunk, one a side.
 template <typename Operation>
@@ -68,7 +84,11 @@ __device__ __forceinline__ void WalkPacks(const Chunk<Operation>& chunk, int32_t
       for (int side = 0; side < Operation::kWritten; ++side) {
         of_element[side] = written[side].elements[element];
       }
-      operation(of_element, read.elements[element]);
+      if constexpr (KnowsPlaces<Operation>(0)) {
+        operation(of_element, read.elements[element], i * pack + element);
+      } else {
+        operation(of_element, read.elements[element]);
+      }
 #pragma unroll
       for (int side = 0; side < Operation::kWritten; ++side) {
         written[side].elements[element] = of_element[side];
@@ -124,6 +144,7 @@ __device__ __forceinline__ void WalkTable(const Table& table, Operation& operati
         chunk.sides[side] = static_cast<typename Operation::Read*>(begin) + offset;
       }
     }
+    if constexpr (KnowsPlaces<Operation>(0)) operation.BeginChunk(offset);
     const bool is_last = number + 1 == table.first_chunk[position + 1];
     WalkChunk(chunk, is_last ? table.last_chunk_elements[position] : table.chunk_elements,
               operation);

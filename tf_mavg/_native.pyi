@@ -31,9 +31,22 @@ def apply_split_moving_average(
     threads: int = 1,
     chunk_elements: int = ...,
 ) -> None: ...
+def apply_stochastic_average(
+    averages: Sequence[Sequence[NDArray[Any]]],
+    variables: Sequence[NDArray[Any]],
+    rates: Sequence[float],
+    keys: Sequence[tuple[int, int, int]],
+    level: str,
+    threads: int = 1,
+    chunk_elements: int = ...,
+) -> None: ...
 def count_split_faults(
     begin: int, end: int, variable: float, rate: float, level: str, threads: int = 1
 ) -> int: ...
+def random_bits(key: tuple[int, int, int], offset: int, count: int) -> NDArray[np.uint32]: ...
+def round_stochastically(
+    numbers: NDArray[np.float32], random: NDArray[np.uint32], dtype: str
+) -> NDArray[np.uint16]: ...
 def swap(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], level: str) -> None: ...
 def all_finite(
     variables: Sequence[NDArray[Any]], level: str, threads: int = 1, chunk_elements: int = ...
@@ -89,6 +102,14 @@ def gpu_apply_split_moving_average(
     remainders: Sequence[Sequence[NDArray[Any]]],
     variables: Sequence[NDArray[Any]],
     rates: Sequence[float],
+    form: str,
+    offsets: Sequence[int] = ...,
+) -> None: ...
+def gpu_apply_stochastic_average(
+    averages: Sequence[Sequence[NDArray[Any]]],
+    variables: Sequence[NDArray[Any]],
+    rates: Sequence[float],
+    keys: Sequence[tuple[int, int, int]],
     form: str,
     offsets: Sequence[int] = ...,
 ) -> None: ...

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "cc/core/dtypes.h"
+#include "cc/core/random_bits.h"
 
 namespace tf_mavg {
 
@@ -39,6 +40,11 @@ using MovingAverageFunction = void (*)(void* average, const void* variable, int6
 using SplitMovingAverageFunction = void (*)(void* high, void* remainder, const void* variable,
                                             int64_t count, float rate);
 
+// As MovingAverageFunction, rounded stochastically: the first of the elements draws from the
+// stream's beginning. See stochastic_rounding.h.
+using StochasticAverageFunction = void (*)(void* average, const void* variable, int64_t count,
+                                           float rate, RandomStream stream);
+
 // Exchanges the bytes of two ranges that do not overlap.
 using SwapFunction = void (*)(void* first, void* second, int64_t bytes);
 
@@ -47,6 +53,8 @@ using AllFiniteFunction = bool (*)(const void* elements, int64_t count);
 
 struct CpuKernels {
   MovingAverageFunction moving_average[kDtypesCount];  // By Dtypes.
+  // By Dtypes, null where the average is not of half precision.
+  StochasticAverageFunction stochastic_average[kDtypesCount];
   SwapFunction swap;
   AllFiniteFunction all_finite[kDtypesCount];  // Of the variables, by Dtypes.
   SplitMovingAverageFunction split_moving_average;

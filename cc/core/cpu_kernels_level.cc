@@ -10,14 +10,32 @@
 #include "cc/core/dtypes.h"
 #include "cc/core/moving_average_level.h"
 #include "cc/core/split_moving_average_level.h"
+#include "cc/core/stochastic_average_level.h"
 #include "cc/core/swap_level.h"
 
 namespace tf_mavg {
+namespace {
+
+template <typename Average>
+constexpr StochasticAverageFunction kStochasticAverage = nullptr;
+#define TF_MAVG_FUNCTION(name, Half)                             \
+  template <>                                                    \
+  constexpr StochasticAverageFunction kStochasticAverage<Half> = \
+      UpdateStretchStochastically<Half>;
+TF_MAVG_FOR_EACH_HALF(TF_MAVG_FUNCTION)
+#undef TF_MAVG_FUNCTION
+
+}  // namespace
 
 extern const CpuKernels TF_MAVG_KERNELS;
 const CpuKernels TF_MAVG_KERNELS = {
     {
 #define TF_MAVG_FUNCTION(name, Average, Variable) UpdateStretch<Average, Variable>,
+        TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_FUNCTION)
+#undef TF_MAVG_FUNCTION
+    },
+    {
+#define TF_MAVG_FUNCTION(name, Average, Variable) kStochasticAverage<Average>,
         TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_FUNCTION)
 #undef TF_MAVG_FUNCTION
     },

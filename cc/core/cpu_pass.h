@@ -16,6 +16,7 @@
 #include "cc/core/lists.h"
 #include "cc/core/moving_average.h"
 #include "cc/core/portability.h"
+#include "cc/core/random_bits.h"
 
 namespace tf_mavg {
 
@@ -50,17 +51,12 @@ TF_MAVG_INLINE void PrefetchBlock(const void* block, int64_t bytes) {
 
 inline void* Advanced(void* buffer, int64_t bytes) { return static_cast<char*>(buffer) + bytes; }
 
-// The first sides hold the averages, the last one their variables.
-class MovingAveragePass {
+// The first sides hold the averages, the last one their variables: how a pass goes over both.
+class AveragesPass {
  public:
   // `rates`: one for each side of averages.
-  MovingAveragePass(const CpuKernels& kernels, Dtypes dtypes, const Lists& lists,
-                    const float* rates)
-      : update_(kernels.moving_average[static_cast<int>(dtypes)]),
-        facts_(FactsOf(dtypes)),
-        lists_(lists),
-        averages_(lists.depth() - 1),
-        rates_(rates) {}
+  AveragesPass(Dtypes dtypes, const Lists& lists, const float* rates)
+      : facts_(FactsOf(dtypes)), lists_(lists), averages_(lists.depth() - 1), rates_(rates) {}
 
   // Asks memory for what a pass over these lists will touch first at a position.
   TF_MAVG_INLINE static void PrefetchStarts(Dtypes dtypes, const Lists& lists, int position) {
@@ -78,16 +74,20 @@ class MovingAveragePass {
     return 2 * averages_ * facts_.average_bytes + facts_.variable_bytes;
   }
 
-  // Block by block, so that all averages of a variable find its block in the first cache.
-  void operator()(int position, int64_t offset, int64_t count) const {
+  float rate(int side) const { return rates_[side]; }
+
+  // Calls update(side, average, variable, offset, count) block by block, so that all averages of a
+  // variable find its block in the first cache; not for averages that are kept.
+  template <typename Update>
+  TF_MAVG_INLINE void ForEachBlock(int position, int64_t offset, int64_t count,
+                                   const Update& update) const {
     const int64_t block = kBlockBytes / std::max(facts_.average_bytes, facts_.variable_bytes);
     for (const int64_t end = offset + count; offset < end; offset += block) {
       PrefetchAhead(position, offset + kBlocksAhead * block, end);
       const int64_t elements = std::min(block, end - offset);
       for (int side = 0; side < averages_; ++side) {
-        if (rates_[side] == kKeep) continue;
-        update_(Average(side, position, offset), Variable(position, offset), elements,
-                rates_[side]);
+        if (rate(side) == kKeep) continue;
+        update(side, Average(side, position, offset), Variable(position, offset), offset, elements);
       }
     }
   }
@@ -107,11 +107,60 @@ class MovingAveragePass {
     PrefetchBlock(Variable(position, offset), (end - offset) * facts_.variable_bytes);
   }
 
-  const MovingAverageFunction update_;
   const DtypesFacts& facts_;
   const Lists& lists_;
   const int averages_;
   const float* const rates_;
+};
+
+class MovingAveragePass : public AveragesPass {
+ public:
+  MovingAveragePass(const CpuKernels& kernels, Dtypes dtypes, const Lists& lists,
+                    const float* rates)
+      : AveragesPass(dtypes, lists, rates),
+        update_(kernels.moving_average[static_cast<int>(dtypes)]) {}
+
+  void operator()(int position, int64_t offset, int64_t count) const {
+    ForEachBlock(position, offset, count,
+                 [&](int side, void* average, const void* variable, int64_t, int64_t elements) {
+                   update_(average, variable, elements, rate(side));
+                 });
+  }
+
+ private:
+  const MovingAverageFunction update_;
+};
+
+// The same with stochastic rounding, for dtypes that have it.
+class StochasticAveragePass : public AveragesPass {
+ public:
+  // `keys`: for each side of averages the numbers of its key.
+  StochasticAveragePass(const CpuKernels& kernels, Dtypes dtypes, const Lists& lists,
+                        const float* rates, const int64_t* keys)
+      : AveragesPass(dtypes, lists, rates),
+        update_(kernels.stochastic_average[static_cast<int>(dtypes)]) {
+    for (int side = 0; side < lists.depth() - 1; ++side) {
+      states_[side] = StateOf(keys + side * kKeyNumbers);
+    }
+  }
+
+  void operator()(int position, int64_t offset, int64_t count) const {
+    // A stream ends where the upper half of the offset changes.
+    constexpr int64_t kStream = int64_t{1} << 32;
+    while (count > 0) {
+      const int64_t elements = std::min(count, kStream - offset % kStream);
+      ForEachBlock(position, offset, elements,
+                   [&](int side, void* average, const void* variable, int64_t begin, int64_t size) {
+                     update_(average, variable, size, rate(side), StreamAt(states_[side], begin));
+                   });
+      offset += elements;
+      count -= elements;
+    }
+  }
+
+ private:
+  const StochasticAverageFunction update_;
+  uint64_t states_[kMostAverages];
 };
 
 // Two sides whose elements have element_bytes each.

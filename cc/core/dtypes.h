@@ -17,6 +17,11 @@
   X(float32, float)               \
   X(float64, double)
 
+// Those of half precision, in which an average can be rounded stochastically.
+#define TF_MAVG_FOR_EACH_HALF(X) \
+  X(float16, Float16)            \
+  X(bfloat16, Bfloat16)
+
 // X(name, element of the average, element of the variable)
 #define TF_MAVG_FOR_EACH_DTYPES(X)      \
   X(float16, Float16, Float16)          \
@@ -63,6 +68,11 @@ inline constexpr int kDtypesCount = sizeof(kDtypes) / sizeof(kDtypes[0]);
 
 inline constexpr const DtypesFacts& FactsOf(Dtypes dtypes) {
   return kDtypes[static_cast<int>(dtypes)];
+}
+
+// Whether an average is of half precision, so that there is a choice of roundings.
+inline constexpr bool CanRoundStochastically(Dtypes dtypes) {
+  return FactsOf(dtypes).average_bytes == 2;
 }
 #endif
 

@@ -8,28 +8,20 @@
 // executor, reports it: with the op, the variable and its position.
 
 #include "absl/status/status.h"
-#include "cc/ops/lists_of_averages.h"
+#include "cc/ops/averages_shapes.h"
 #include "cc/ops/shapes.h"
 #include "tensorflow/core/framework/op.h"
 
 namespace tf_mavg {
 namespace {
 
-using ::tensorflow::shape_inference::DimensionHandle;
 using ::tensorflow::shape_inference::InferenceContext;
 using ::tensorflow::shape_inference::ShapeHandle;
 
 template <VariableKind kind>
 absl::Status ApplyMovingAverageShape(InferenceContext* c) {
-  int averages, variables, lists;
-  TF_RETURN_IF_ERROR(c->GetAttr("M", &averages));
-  TF_RETURN_IF_ERROR(c->GetAttr("N", &variables));
-  TF_RETURN_IF_ERROR(CountLists("ApplyMovingAverage", averages, variables, &lists));
-  TF_RETURN_IF_ERROR(CheckShapes(c, kind, lists + 1, variables));
-  ShapeHandle rates;
-  TF_RETURN_IF_ERROR(c->WithRank(c->input(c->num_inputs() - 1), 1, &rates));
-  DimensionHandle one_a_list;
-  return c->WithValue(c->Dim(rates, 0), lists, &one_a_list);
+  int lists;
+  return CheckAveragesShapes(c, "ApplyMovingAverage", kind, &lists);
 }
 
 REGISTER_OP("ApplyMovingAverage")

@@ -6,6 +6,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -14,11 +15,14 @@
 #include "cc/core/dtypes.h"
 #include "cc/core/lists.h"
 #include "cc/core/moving_average.h"
+#include "cc/core/random_bits.h"
 #include "cc/core/split.h"
 
 namespace tf_mavg {
 
 using ArrayList = std::vector<pybind11::array>;
+// Of one average: seed, number of the update, index of the average.
+using Key = std::array<int64_t, kKeyNumbers>;
 
 inline std::string DtypeName(const pybind11::array& array) { return pybind11::str(array.dtype()); }
 
@@ -84,6 +88,23 @@ struct AveragedArrays {
   std::vector<float> rates;
   Lists lists{0, 0};
   Dtypes dtypes;
+};
+
+// The same, in half precision, with a key for each list of averages.
+struct StochasticArrays : AveragedArrays {
+  StochasticArrays(std::vector<ArrayList> averages, ArrayList variables, std::vector<float> rates,
+                   std::vector<Key> keys)
+      : AveragedArrays(std::move(averages), std::move(variables), std::move(rates)),
+        keys(std::move(keys)) {
+    if (!CanRoundStochastically(dtypes)) {
+      throw pybind11::type_error("Only averages in half precision are rounded stochastically.");
+    }
+    if (this->keys.size() != this->rates.size()) {
+      throw pybind11::value_error("There must be a key for each list of averages.");
+    }
+  }
+
+  std::vector<Key> keys;
 };
 
 // One or more lists of split averages, and their variables.

@@ -25,6 +25,7 @@
 #include "cuda/launcher.h"
 #include "cuda/moving_average.h"
 #include "cuda/split_moving_average.h"
+#include "cuda/stochastic_average.h"
 #include "cuda/swap.h"
 #include "cuda/table_plan.h"
 
@@ -155,6 +156,22 @@ void GpuApplySplitMovingAverage(std::vector<ArrayList> averages, std::vector<Arr
   });
 }
 
+void GpuApplyStochasticAverage(std::vector<ArrayList> averages, ArrayList variables,
+                               std::vector<float> rates, std::vector<Key> keys,
+                               const std::string& form, const std::vector<int64_t>& offsets) {
+  const StochasticArrays arrays(std::move(averages), std::move(variables), std::move(rates),
+                                std::move(keys));
+  RunOnDevice(arrays.sides, arrays.lists, offsets, [&](const Lists& lists, DeviceArrays* device) {
+    const void* device_rates =
+        device->CopyIn(arrays.rates.data(), arrays.rates.size() * sizeof(float), 0);
+    const void* device_keys =
+        device->CopyIn(arrays.keys.data(), arrays.keys.size() * sizeof(Key), 0);
+    Require(LaunchStochasticAverage(arrays.dtypes, lists, static_cast<const float*>(device_rates),
+                                    static_cast<const int64_t*>(device_keys),
+                                    {nullptr, FormOf(form)}));
+  });
+}
+
 void GpuSwap(ArrayList first, ArrayList second, const std::string& form,
              const std::vector<int64_t>& offsets) {
   const SwappedArrays arrays(std::move(first), std::move(second));
@@ -185,7 +202,7 @@ std::vector<TableSummary> GpuTables(const std::vector<int64_t>& elements, int de
   std::vector<TableSummary> tables;
   Require(WithTableType(depth, FormOf(form), [&](auto type) {
     using Table = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
-    return ForEachTable<Table>(lists, element_bytes, nullptr, [&](const Table& table) {
+    return ForEachTable<Table>(lists, element_bytes, {}, [&](const Table& table) {
       tables.emplace_back(table.size, TotalChunks(table), table.chunk_elements);
       return GpuStatus();
     });
@@ -278,6 +295,10 @@ void BindGpu(py::module_& module) {
              py::arg("offsets") = std::vector<int64_t>(),
              "apply_split_moving_average() on device 0. Offsets, one a list, shift the arrays' "
              "addresses there, in bytes.");
+  module.def("gpu_apply_stochastic_average", &GpuApplyStochasticAverage, py::arg("averages"),
+             py::arg("variables"), py::arg("rates"), py::arg("keys"), py::arg("form"),
+             py::arg("offsets") = std::vector<int64_t>(),
+             "apply_stochastic_average() on device 0; offsets as of gpu_apply_moving_average().");
   module.def(
       "gpu_swap", &GpuSwap, py::arg("first"), py::arg("second"), py::arg("form"),
       py::arg("offsets") = std::vector<int64_t>(),

@@ -28,6 +28,7 @@
 #include "cc/python/levels.h"
 #include "cc/python/on_threads.h"
 #include "cc/python/plain_loop.h"
+#include "cc/python/random_bindings.h"
 #include "cc/python/same_objects.h"
 #include "cc/python/split_patterns.h"
 
@@ -61,6 +62,17 @@ void ApplySplitMovingAverage(std::vector<ArrayList> averages, std::vector<ArrayL
   const SplitAveragedArrays arrays(std::move(averages), std::move(remainders), std::move(variables),
                                    std::move(rates));
   const SplitMovingAveragePass pass(KernelsOf(LevelOf(level)), arrays.lists, arrays.rates.data());
+  const py::gil_scoped_release unlocked;
+  RunOnThreads(arrays.lists, chunk_elements, threads, pass);
+}
+
+void ApplyStochasticAverage(std::vector<ArrayList> averages, ArrayList variables,
+                            std::vector<float> rates, std::vector<Key> keys,
+                            const std::string& level, int threads, int64_t chunk_elements) {
+  const StochasticArrays arrays(std::move(averages), std::move(variables), std::move(rates),
+                                std::move(keys));
+  const StochasticAveragePass pass(KernelsOf(LevelOf(level)), arrays.dtypes, arrays.lists,
+                                   arrays.rates.data(), arrays.keys.front().data());
   const py::gil_scoped_release unlocked;
   RunOnThreads(arrays.lists, chunk_elements, threads, pass);
 }
@@ -167,6 +179,10 @@ PYBIND11_MODULE(_native, module) {
   module.def("count_split_faults", &CountSplitFaults, py::arg("begin"), py::arg("end"),
              py::arg("variable"), py::arg("rate"), py::arg("level"), py::arg("threads") = 1,
              "How many float32s with bits in [begin, end) do not split, join and update exactly.");
+  module.def("apply_stochastic_average", &ApplyStochasticAverage, py::arg("averages"),
+             py::arg("variables"), py::arg("rates"), py::arg("keys"), py::arg("level"),
+             py::arg("threads") = 1, py::arg("chunk_elements") = kCpuChunkElements,
+             "apply_moving_average() with stochastic rounding; a key is seed, update, average.");
   module.def("swap", &SwapArrays, py::arg("first"), py::arg("second"), py::arg("level"),
              "Exchanges the contents of two lists of arrays.");
   module.def("all_finite", &AllFinite, py::arg("variables"), py::arg("level"),
@@ -176,5 +192,6 @@ PYBIND11_MODULE(_native, module) {
              "Whether two lists or tuples hold the same objects in the same order.");
   BindPlainLoop(module);
   BindLazyRows(module);
+  BindRandom(module);
   BindGpu(module);
 }

@@ -23,6 +23,7 @@ class BoundXlaOp : public tensorflow::XlaOpKernel {
 };
 
 REGISTER_XLA_OP(Name("BoundApplyMovingAverage").AllowResourceTypes(), BoundXlaOp);
+REGISTER_XLA_OP(Name("BoundApplyStochasticAverage").AllowResourceTypes(), BoundXlaOp);
 REGISTER_XLA_OP(Name("BoundSwapVariables").AllowResourceTypes(), BoundXlaOp);
 REGISTER_XLA_OP(Name("BoundAllFinite").AllowResourceTypes(), BoundXlaOp);
 

@@ -35,6 +35,11 @@ LOOPS |= {
     ]
     for count in (1, 2)
 }
+LOOPS |= {
+    name.replace("moving", "stochastic"): loops
+    for name, loops in LOOPS.items()
+    if re.match(r"moving_average_b?float16_\d", name)
+}
 # Of a float64 alone, the compiler loads the half with the exponent.
 LOOPS |= {
     f"all_finite_{name}": [([128], []), ([one], [])]
@@ -47,6 +52,14 @@ DEPTHS = OTHER_DEPTHS | {"split_moving_average_1": 3, "split_moving_average_2": 
 # multiprocessor holds. At 64 half of them are resident, each with three or four 16-byte loads under
 # way, and at 80 three eighths with five: no fewer in all than with one average.
 MOST_REGISTERS = {1: 40, 2: 64, 3: 64, 4: 80}
+# By the architecture, where random bits take more. At 128 two blocks are resident, with five loads
+# of each thread under way. On 7.5, whose multiprocessors hold 1,024 threads, all are at 64.
+MOST_REGISTERS_STOCHASTIC = {
+    70: {1: 40, 2: 64, 3: 128, 4: 128},
+    75: {1: 64, 2: 64, 3: 64, 4: 80},
+    100: {1: 40, 2: 64, 3: 64, 4: 128},
+    120: {1: 40, 2: 64, 3: 64, 4: 128},
+}
 
 
 @pytest.fixture(
@@ -67,7 +80,10 @@ def test_resources(image, kernels):
     assert kernels.keys() == LOOPS.keys()
     for name, kernel in kernels.items():
         depth = DEPTHS.get(name) or int(name[-1]) + 1
-        assert kernel.registers <= MOST_REGISTERS[max(depth - 1, 1)], name
+        most = MOST_REGISTERS
+        if name.startswith("stochastic"):
+            most = MOST_REGISTERS_STOCHASTIC.get(image["architecture"], MOST_REGISTERS)
+        assert kernel.registers <= most[max(depth - 1, 1)], name
         assert kernel.local_bytes == 0, f"{name} spills registers"
         space = MOST_PARAMETER_BYTES[image["form"]]
         # A table is as full as can be: one more position, of 8 bytes a side and 8, does not fit.

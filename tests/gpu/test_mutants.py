@@ -20,7 +20,7 @@ from places import ROOT
 import tf_mavg
 
 WALKER = "cuda/walker.cuh"
-KERNEL_SUITE = ("test_kernels.py", "test_split_kernels.py")
+KERNEL_SUITE = ("test_stochastic_kernels.py", "test_kernels.py", "test_split_kernels.py")
 
 
 class Mutant(NamedTuple):
@@ -91,6 +91,31 @@ KERNEL_MUTANTS = {
         "cc/core/split.h", "(kept + 0x8000u) >> 16", "kept >> 16"
     ),
     "split: NaN rounded": Mutant("cc/core/split.h", "(bits | 0x00400000u) & 0xffff0000u", "bits"),
+    "same bits at every update": Mutant(
+        "cc/core/random_bits.h", "state = Absorbed(state, static_cast<uint64_t>(key[i]));",
+        "state = Absorbed(state, static_cast<uint64_t>(key[i == 1 ? 0 : i]));",
+    ),
+    "same bits in every chunk": Mutant(
+        "cuda/stochastic_average.cuh", "kKeyNumbers), offset);", "kKeyNumbers), 0);"
+    ),
+    "same bits for every element": Mutant(
+        "cuda/stochastic_average.cuh", "static_cast<uint32_t>(place)", "0u"
+    ),
+    "place within a pack taken for that in a chunk": Mutant(
+        WALKER, "i * pack + element", "element"
+    ),
+    "same bits for all averages": Mutant(
+        "cuda/stochastic_average.cuh", "keys + i * kKeyNumbers", "keys"
+    ),
+    "largest number rounded up": Mutant(
+        "cuda/stochastic_average.cuh", "magnitude < 0x477fe000u ?", "true ?"
+    ),
+    "down where up is meant": Mutant(
+        "cuda/stochastic_average.cuh", "drawn < chance", "drawn >= chance"
+    ),
+    "stochastic copy rounded": Mutant(
+        "cuda/stochastic_average.cuh", "rates[i] == kCopy ? variable : rounded", "rounded"
+    ),
     "only the last element counts": Mutant(
         "cuda/all_finite.cuh", "carries |= ExponentCarry", "carries = ExponentCarry"
     ),

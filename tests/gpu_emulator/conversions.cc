@@ -71,6 +71,18 @@ struct FloatToFloat {
   }
 };
 
+// f32 to f16 towards zero: the nearest, or its neighbour below in magnitude.
+struct TruncatedToF16 {
+  static void Run(Warp& warp, const Instruction& i) {
+    warp.ForEachLane([&](int lane) {
+      const double value = warp.Get<F32>(i.a, lane);
+      uint64_t bits = F16::Store(value);
+      if (std::abs(F16::Load(bits)) > std::abs(value)) --bits;
+      warp.Bits(i.d, lane) = bits;
+    });
+  }
+};
+
 struct Integral {
   template <class T>
   static void Run(Warp& warp, const Instruction& i) {
@@ -135,6 +147,9 @@ Execute ChooseConversion(InstructionReader& reader, Instruction& i) {
     return ChooseBoth<FloatToInteger>(reader, Types<F32, F64>(), Integers());
   }
   if (BytesOf(to) == BytesOf(from)) reader.Fail("its types are not supported");
+  if (to == Type::kF16 && from == Type::kF32 && !flush && reader.TakeModifier("rz")) {
+    return TruncatedToF16::Run;
+  }
   if (BytesOf(to) < BytesOf(from)) reader.NeedModifier("rn");
   if (!flush) return ChooseBoth<FloatToFloat>(reader, Floats(), Floats());
   if (from == Type::kF32) return ChooseBoth<FloatToFloat>(reader, Types<F32Flushed>(), Floats());

@@ -324,6 +324,13 @@ def logic() -> Iterator[Case]:
                    lambda a, b, c: np.where(c, a, b))  # fmt: skip
 
 
+def truncated(numbers: np.ndarray) -> np.ndarray:
+    """Numbers as f16, rounded towards zero."""
+    nearest = numbers.astype(np.float16)
+    is_beyond = np.abs(nearest.astype(np.float64)) > np.abs(numbers.astype(np.float64))
+    return np.where(is_beyond, np.nextafter(nearest, np.float16(0)), nearest)
+
+
 def conversions() -> Iterator[Case]:
     for to, source in itertools.product(ALL_INTEGERS, repeat=2):
         # Narrow types are read from, and written to, registers that may be wider.
@@ -350,6 +357,7 @@ def conversions() -> Iterator[Case]:
         yield Case(
             f"cvt.{to}.{source} d, a;", (source,), kind, lambda a, t=kind: a.astype(DTYPES[t])
         )
+    yield Case("cvt.rz.f16.f32 d, a;", ("f32",), "f16", truncated)
     for kind in ("f16", "bf16"):
         yield Case(f"cvt.rn.{kind}x2.f32 d, a, b;", ("f32", "f32"), f"{kind}x2", pack(kind))
     for kind in ("b16", "b32", "b64", "u16", "u32", "u64", "s16", "s32", "s64"):
