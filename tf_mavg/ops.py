@@ -15,6 +15,7 @@ from tf_mavg._ops.finite import all_of
 from tf_mavg._ops.library import OPS
 from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, emit, listed, swapped_lists
 from tf_mavg._ops.rates import Rates
+from tf_mavg._ops.rounding import Rounding
 from tf_mavg._ops.split import join, split
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def apply_moving_average(  # noqa: PLR0913 - one for each thing to choose.
     *,
     rates: Any = None,
     remainders: Iterable[Any] | None = None,
+    rounding_key: Any = None,
 ) -> tf.Operation | None:
     """Moves every average towards its variable, all in one pass over memory.
 
@@ -57,6 +59,11 @@ def apply_moving_average(  # noqa: PLR0913 - one for each thing to choose.
       remainders: For averages that are split, see `tf_mavg.ops.split`, as many int16 variables as
         averages, in lists alike: each makes of a bfloat16 average of a bfloat16 variable a float32
         one, whose bits it completes. None in place of one for an average that is not split.
+      rounding_key: By default averages are rounded to the nearest number. With a seed and the
+        number of the update, two integers or an int64 tensor of both, averages of float16 and
+        bfloat16 are rounded stochastically: up or down by chance, so that the mean is what float32
+        has. The same key gives the same bits on every device; averages of a list draw alike, so
+        each update needs a number of its own. Other averages are what they are without.
 
     Returns:
       The operation that updates all averages; None when executing eagerly.
@@ -64,14 +71,16 @@ def apply_moving_average(  # noqa: PLR0913 - one for each thing to choose.
     Raises:
       ValueError: If the lists are empty or of unequal length, a variable occurs twice, the shapes
         or devices of an average and its variable differ, the decays are not as many as the lists of
-        averages, or one of them is known to lie outside [0, 1].
-      TypeError: If something is not a variable, dtypes do not fit, or `decay` and `rates` are both
-        given or both missing.
+        averages, one of them is known to lie outside [0, 1], or `rounding_key` is not two numbers
+        that fit into an int64.
+      TypeError: If something is not a variable, dtypes do not fit, `decay` and `rates` are both
+        given or both missing, or `rounding_key` holds something else than whole numbers.
       tf.errors.FailedPreconditionError: When run, if a variable is not initialized.
       tf.errors.InvalidArgumentError: When run, if shapes or decays turn out not to fit.
     """
     lists = averaged_lists(averages, variables, remainders)
-    wanted = Rates(len(lists.sides) - 1, decay, rates)
+    count = len(lists.sides) - 1
+    wanted, rounding = Rates(count, decay, rates), Rounding.of(count, rounding_key)
 
     def make_op(bucket: Bucket) -> Any:
         of_bucket = wanted.of(bucket.indices)
@@ -84,7 +93,7 @@ def apply_moving_average(  # noqa: PLR0913 - one for each thing to choose.
                 T=bucket.last_dtype,
                 Tavg=bucket.first_dtype,
             )
-            return OPS.bound_apply_moving_average(binding=binding, rates=of_bucket)
+            return rounding.op("bound_apply", bucket)(binding=binding, rates=of_bucket)
         if bucket.is_split:
             update = (
                 OPS.resource_apply_split_moving_average
@@ -98,14 +107,14 @@ def apply_moving_average(  # noqa: PLR0913 - one for each thing to choose.
                 rates=of_bucket,
             )
         if bucket.is_resource:
-            return OPS.resource_apply_moving_average(
+            return rounding.op("resource_apply", bucket)(
                 averages=bucket.first,
                 variables=bucket.last,
                 rates=of_bucket,
                 T=bucket.last_dtype,
                 Tavg=bucket.first_dtype,
             )
-        return OPS.apply_moving_average(
+        return rounding.op("apply", bucket)(
             averages=bucket.first, variables=bucket.last, rates=of_bucket
         )
 

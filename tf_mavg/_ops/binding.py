@@ -11,6 +11,7 @@ from tf_mavg._ops.finite import all_of
 from tf_mavg._ops.library import OPS
 from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, check_swap_dtypes
 from tf_mavg._ops.rates import Rates
+from tf_mavg._ops.rounding import Rounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,26 +53,30 @@ class Binding:
         self._kept_decay: Any = None
         self._kept: list[tuple[tf.Tensor, tf.Tensor]] = []
 
-    def apply_moving_average(self, decay: Any = None, *, rates: Any = None) -> None:
+    def apply_moving_average(
+        self, decay: Any = None, *, rates: Any = None, rounding_key: Any = None
+    ) -> None:
         """`apply_moving_average` on the bound variables."""
-        if decay is None or decay is not self._kept_decay:
-            self._update(decay, rates)
+        if decay is None or decay is not self._kept_decay or rounding_key is not None:
+            self._update(decay, rates, rounding_key)
             return
         if rates is not None:
             Rates(self._count, decay, rates)  # Raises.
         for handle, kept in self._kept:
             OPS.bound_apply_moving_average(handle, kept)
 
-    def _update(self, decay: Any, rates: Any) -> None:
-        wanted = Rates(self._count, decay, rates)
-        steps = []
+    def _update(self, decay: Any, rates: Any, rounding_key: Any) -> None:
+        wanted, rounding = Rates(self._count, decay, rates), Rounding.of(self._count, rounding_key)
+        steps, ops = [], []
         for handle, bucket in zip(self._handles, self._buckets, strict=True):
             with bucket.colocated():
                 steps.append((handle, wanted.of(bucket.indices)))
-        if tf.executing_eagerly() and _stays_as_it_is(decay):
+                ops.append(rounding.op("bound_apply", bucket))
+        if rounding_key is None and tf.executing_eagerly() and _stays_as_it_is(decay):
             self._kept_decay, self._kept = decay, steps
-        for handle, of_bucket in steps:  # The runtime places each op where its binding is.
-            OPS.bound_apply_moving_average(handle, of_bucket)
+        # The runtime places each op where its binding is.
+        for op, (handle, of_bucket) in zip(ops, steps, strict=True):
+            op(binding=handle, rates=of_bucket)
 
     def swap_variables(self, index: int = 0, copy: bool = False) -> None:  # noqa: FBT001, FBT002 - as ops.swap_variables.
         """`swap_variables` of the bound variables and their averages of list `index`."""
