@@ -70,7 +70,8 @@ class Averages:
       name: The last part of the averages' names, of the first of each variable.
       of_each: How many averages each variable has.
       pace: How far they move at each step.
-      steps: How many steps they have seen; counted if the pace asks for it.
+      steps: How many steps they have seen, if they are counted.
+      seed: That of stochastic rounding; None with the nearest.
       state: Whether they have changed places with their variables.
       tracked: What checkpoints see of them.
       update: Updates averages; see `Updates.__call__`.
@@ -89,6 +90,7 @@ class Averages:
         placement: str = "replicated",
         if_not_finite: str = UPDATE,
         sparse: str = DENSE,
+        seed: int | None = None,
         way_out: str = "while averages and variables are swapped; swap back first.",
     ) -> None:
         """Makes a holder without averages.
@@ -102,6 +104,7 @@ class Averages:
             for one average for all replicas, see shares.py.
           if_not_finite: What a step does where a variable is not finite; see finite.py.
           sparse: "lazy" for averages of which a step touches only the rows that are named.
+          seed: That of stochastic rounding, if averages are rounded so; see rounding.py.
           way_out: The end of every refusal while swapped.
         """
         self.name = name
@@ -111,6 +114,7 @@ class Averages:
         self.steps = Steps(name)
         self.placement = placement
         self.if_not_finite = if_not_finite
+        self.seed = seed
         self.state = SwapState(way_out)
         self._entries = Entries(self.of_each)
         self.update = Updates(self)
@@ -133,6 +137,7 @@ class Averages:
             placement=self.placement,
             if_not_finite=self.if_not_finite,
             sparse=self.sparse,
+            seed=self.seed,
         )
         copied.state = copy.deepcopy(self.state, memo)
         copied.tracked.offers_slots = self.tracked.offers_slots
@@ -416,7 +421,7 @@ class Averages:
         self._entries.add(entries)
         for entry in entries:
             self.tracked.add(entry)
-        if self.pace.counts:
+        if self.counts:
             for device in entries[0].devices:
                 if self.steps.add_device(device, entries[0].graph):
                     self.tracked.add_steps()
@@ -450,13 +455,18 @@ class Averages:
         self.update.forget_bindings()
 
     def count_for(self, variables: Iterable[Any]) -> None:
-        """Notes whose steps are counted, if the pace asks for it; see `Steps.count_for`."""
-        if self.pace.counts:
+        """Notes whose steps are counted, if they are; see `Steps.count_for`."""
+        if self.counts:
             self.steps.count_for(shards(variables), graph_at_hand())
 
     def steps_at_hand(self) -> list[tf.Variable]:
         """The counts of steps of the default graph, or of eager mode."""
         return self.steps.variables(graph_at_hand())
+
+    @property
+    def counts(self) -> bool:
+        """Whether steps are counted: a step's decay or its random bits depend on its number."""
+        return self.pace.counts or self.seed is not None
 
     @property
     def count(self) -> int:

@@ -66,9 +66,9 @@ class Steps:
         if before and not (now <= before or now >= before):
             new = next(one for one in variables if id(one) not in before)
             message = (
-                "With a schedule, `start` or `every`, each apply() counts a step, so all must name "
-                f"the same variables. Received: {name_of(new)!r}, after calls without it; average "
-                "it by an object of its own, or name all variables in one call."
+                "With a schedule, `start`, `every` or `rounding`, each apply() counts a step, so "
+                f"all must name the same variables. Received: {name_of(new)!r}, after calls "
+                "without it; average it by an object of its own, or name all variables in one call."
             )
             raise ValueError(message)
         self._counted[graph] = now

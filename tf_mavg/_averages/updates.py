@@ -13,6 +13,7 @@ from tf_mavg._averages.work import AtHand, BoundWork, ListedWork
 from tf_mavg._compat.distribute import replica_at_hand
 from tf_mavg._compat.tensorflow import compiles_with_xla, is_exporting
 from tf_mavg._ops.rates import rates_of
+from tf_mavg._ops.rounding import Rounding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ class Updates:
 
         Args:
           variables: Variables of any kind.
-          decay: As of `ops.apply_moving_average`; None if the holder's pace counts steps.
+          decay: As of `ops.apply_moving_average`; None if the holder counts steps.
           name: Name of the returned operation.
           check: In eager mode, called with `variables` where they were not checked before.
 
@@ -137,7 +138,8 @@ class Updates:
             n = steps.next(devices, graph)
             rates = _if(finite, _told(pace.rates(n)))
             overwriting = _if(finite, _told(pace.overwriting_rates(n)))
-        done = [work.update(rates=rates)]
+            key = self._rounding_key(n)
+        done = [work.update(rates=rates, rounding_key=key)]
         if pace.overwrite_every is not None:
             with tf.control_dependencies(_operations(done)):
                 done.append(work.overwrite(overwriting))
@@ -146,6 +148,11 @@ class Updates:
                 devices, graph, 1 if finite is None else tf.cast(finite, tf.int64)
             )
         return tf.group(*counted) if graph is not None else done[-1]
+
+    def _rounding_key(self, n: Any) -> Rounding | None:
+        """What the random bits of the n-th step depend on; None if it needs none."""
+        seed = self._averages.seed
+        return None if seed is None else Rounding(self._averages.of_each, (seed, n))
 
     def _entries_of(self, variables: Variables) -> list[tuple[Entry, ...]]:
         self._averages.count_for(variables)

@@ -68,10 +68,10 @@ class BoundWork:
         self._binding = ops.Binding(averages, averaged, at_hand.remainders) if averaged else None
         self._back: ops.Binding | None = None
 
-    def update(self, decay: Any = None, *, rates: Any = None) -> None:
+    def update(self, decay: Any = None, *, rates: Any = None, rounding_key: Any = None) -> None:
         """Moves the averages, as `ops.apply_moving_average`."""
         if self._binding is not None:
-            self._binding.apply_moving_average(decay, rates=rates)
+            self._binding.apply_moving_average(decay, rates=rates, rounding_key=rounding_key)
         self.at_hand.advance(decay, rates)
 
     def all_finite(self) -> tf.Tensor:
@@ -98,15 +98,22 @@ class ListedWork:
         self.at_hand = at_hand
         self._name = name
 
-    def update(self, decay: Any = None, *, rates: Any = None) -> tf.Operation:
+    def update(
+        self, decay: Any = None, *, rates: Any = None, rounding_key: Any = None
+    ) -> tf.Operation:
         """As of `BoundWork`."""
         averages, averaged = self.at_hand.averages, self.at_hand.averaged
         advanced = self.at_hand.advance(decay, rates)
         if not averaged:
             return tf.group(*advanced)
-        remainders = self.at_hand.remainders
         updated = ops.apply_moving_average(
-            averages, averaged, decay, self._name, rates=rates, remainders=remainders
+            averages,
+            averaged,
+            decay,
+            self._name,
+            rates=rates,
+            remainders=self.at_hand.remainders,
+            rounding_key=rounding_key,
         )
         return tf.group(updated, *advanced) if advanced else updated
 

@@ -13,6 +13,7 @@ from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called, remainder_of
 from tf_mavg._averages.lazy import DENSE, check_sparse
 from tf_mavg._averages.pace import Pace, several
+from tf_mavg._averages.rounding import seed_of
 from tf_mavg._averages.shares import check_placement
 from tf_mavg._averages.written_rows import rows_written
 from tf_mavg._compat.keras import WithoutWeights
@@ -64,6 +65,8 @@ class AveragingOptimizer(AveragingState):
         if_not_finite: Literal["update", "skip", "raise"] = "update",
         sparse: Literal["dense", "lazy"] = "dense",
         extra_variables: Iterable[Any] | Callable[[], Iterable[Any]] = (),
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        seed: int = 0,
     ) -> None:
         """Wraps `optimizer`.
 
@@ -114,10 +117,17 @@ class AveragingOptimizer(AveragingState):
             those of "dense", but for rounding. It needs an optimizer that writes no other rows,
             such as SGD without momentum or Adagrad, which the first such step makes sure of. By
             default a step updates all rows.
+          rounding: With "stochastic", averages of float16 and bfloat16 go up or down by chance, so
+            that their mean is what float32 has, and none stalls where steps get small: the
+            stochastic rounding of Gupta et al., arXiv 1502.02551. It needs average_dtype="same".
+            Averages of other dtypes are what they are without. Files hold the count of steps then.
+          seed: What the random bits of stochastic rounding depend on, beside the number of the
+            step, the element's place in its weight, and the index of the average: an int64. Every
+            device, and a training that was resumed, draws the same.
 
         Raises:
-          TypeError: If `optimizer` is no optimizer of the same Keras, a number of steps is no whole
-            number, or `extra_variables` is none of the above.
+          TypeError: If `optimizer` is no optimizer of the same Keras, a number of steps or `seed`
+            is no whole number, or `extra_variables` is none of the above.
           ValueError: If another argument is none of the values above, two do not go together, or
             Keras knows no optimizer of that name.
         """
@@ -127,6 +137,7 @@ class AveragingOptimizer(AveragingState):
         check_placement(placement)
         check_if_not_finite(if_not_finite)
         check_sparse(sparse)
+        seed_or_none = seed_of(rounding, seed, average_dtype, num_updates, sparse)
         extra = ExtraVariables(extra_variables)
         wrapped = self._optimizer_of(optimizer)
         super().__init__(name=name, **self._base_arguments)  # type: ignore[call-arg]
@@ -143,9 +154,11 @@ class AveragingOptimizer(AveragingState):
             placement=placement,
             if_not_finite=if_not_finite,
             sparse=sparse,
+            seed=seed_or_none,
             way_out=_WAY_OUT,
         )
         self._decays = decays
+        self.rounding, self.seed = rounding, int(seed)
         self.num_updates = num_updates
         self.average_dtype = average_dtype
         self.placement = placement
@@ -380,7 +393,7 @@ class AveragingOptimizer(AveragingState):
 
         In eager mode.
         """
-        if self.holder.pace.counts:
+        if self.holder.counts:
             return self.holder.pace.last_decays(self.last_step())
         decays = self._current_decay()
         return [float(one) for one in several(decays)]
@@ -465,7 +478,7 @@ class AveragingOptimizer(AveragingState):
 
         None if that is for the holder to say, which counts steps.
         """
-        if self.holder.pace.counts:
+        if self.holder.counts:
             return None
         return self._decays.current(self.iterations if self.num_updates == WARM_UP else None)
 

@@ -50,6 +50,8 @@ class AveragingState:
     num_updates: str | None
     average_dtype: str | None
     placement: str
+    rounding: str
+    seed: int
     exclude: Sequence[str] | Callable[[Any], bool] | None
     overwrite_weights: bool
     start_missing_averages: bool
@@ -227,6 +229,8 @@ class AveragingState:
             "overwrite_every": self.holder.pace.overwrite_every,
             "if_not_finite": self.holder.if_not_finite,
             "sparse": self.holder.sparse,
+            "rounding": self.rounding,
+            "seed": self.seed,
         }
 
     @classmethod

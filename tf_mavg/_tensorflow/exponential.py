@@ -14,6 +14,7 @@ from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called
 from tf_mavg._averages.lazy import LAZY, check_sparse
 from tf_mavg._averages.pace import Pace, value_now
+from tf_mavg._averages.rounding import seed_of
 from tf_mavg._averages.shares import check_placement
 from tf_mavg._compat.tensorflow import unconverted
 from tf_mavg._ops.variables import (
@@ -78,6 +79,8 @@ class ExponentialMovingAverage(
         if_not_finite: Literal["update", "skip", "raise"] = "update",
         placement: str = "replicated",
         sparse: Literal["dense", "lazy"] = "dense",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        seed: int = 0,
     ) -> None:
         """Makes an object without averages; `apply` makes them.
 
@@ -119,18 +122,29 @@ class ExponentialMovingAverage(
             a few rows. The averages are those of "dense", but for rounding. By default `apply`
             updates all rows.
 
+          rounding: With "stochastic", averages of float16 and bfloat16 go up or down by chance, so
+            that their mean is what float32 has, and none stalls where steps get small. It is the
+            stochastic rounding of Gupta et al., arXiv 1502.02551. Averages of other dtypes are what
+            they are without. `apply` counts its calls then, and checkpoints hold the count.
+          seed: What the random bits of stochastic rounding depend on, beside the number of the
+            call, the element's place in its variable, and the index of the average: an int64. Every
+            device, and a program that was resumed, draws the same.
+
         Raises:
-          TypeError: If `start`, `every` or `overwrite_every` is no whole number.
+          TypeError: If `start`, `every`, `overwrite_every` or `seed` is no whole number.
           ValueError: If `decay` is a number and not in [0, 1], `average_dtype`, `if_not_finite`,
-            `placement` or `sparse` is another one, `start` is below 0, `every` or `overwrite_every`
-            below 1, or `num_updates` is given beside one of these or a schedule, or
-            `overwrite_every` beside "sharded", or one of these two beside "lazy".
+            `placement`, `sparse` or `rounding` is another one, `rounding` is "stochastic" beside
+            float32 averages or `num_updates`, `seed` does not fit into an int64, `start` is below
+            0, `every` or `overwrite_every` below 1, or `num_updates` is given beside one of these
+            or a schedule, or `overwrite_every` beside "sharded", or `overwrite_every`, "sharded" or
+            "stochastic" beside "lazy".
         """
         pace = Pace(decay, start, every, overwrite_every)
         check_average_dtype(average_dtype)
         check_placement(placement)
         check_if_not_finite(if_not_finite)
         check_sparse(sparse)
+        seed_or_none = seed_of(rounding, seed, average_dtype, num_updates, sparse)
         check_alone(pace, num_updates, placement, sparse)
         # The base class keeps those of tensors, which it makes and updates.
         super().__init__(pace.decays[0], num_updates, zero_debias, name)
@@ -141,6 +155,7 @@ class ExponentialMovingAverage(
             placement=placement,
             if_not_finite=if_not_finite,
             sparse=sparse,
+            seed=seed_or_none,
         )
         self._track_trackable(self.holder.tracked, "averages")
 
@@ -197,10 +212,10 @@ class ExponentialMovingAverage(
         self, elements: Sequence[Any], indices: Sequence[Any] | None
     ) -> tf.Operation:
         tensors, variables = _check(elements)
-        if tensors and (self.holder.pace.counts or self.holder.of_each > 1):
+        if tensors and (self.holder.counts or self.holder.of_each > 1):
             message = (
-                "Averages of tensors take one plain decay, without `start` and `every`. "
-                f"Received: {tensors[0]!r}; average it by an object of its own."
+                "Averages of tensors take one plain decay, without `start`, `every` and "
+                f"`rounding`. Received: {tensors[0]!r}; average it by an object of its own."
             )
             raise ValueError(message)
         self.holder.state.check_not_swapped("Averages cannot be updated")
@@ -455,7 +470,7 @@ class ExponentialMovingAverage(
         steps.
         """
         pace = self.holder.pace
-        if pace.counts:
+        if self.holder.counts:
             return None
         if self._num_updates is None and pace.only_numbers:
             return pace.given

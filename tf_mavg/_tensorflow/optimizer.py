@@ -73,6 +73,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         if_not_finite: Literal["update", "skip", "raise"] = "update",
         placement: str = "replicated",
         sparse: Literal["dense", "lazy"] = "dense",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        seed: int = 0,
     ) -> None:
         """Wraps `opt`.
 
@@ -102,6 +104,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             writes, where the gradient is a tf.IndexedSlices; in eager mode and in a tf.function. It
             needs an optimizer that writes no other rows: GradientDescent, Momentum, Adagrad,
             Adadelta, RMSProp, Ftrl and their like, but not Adam. See `ExponentialMovingAverage`.
+          rounding: How averages of half precision are rounded. See `ExponentialMovingAverage`.
+          seed: See `ExponentialMovingAverage`.
 
         Raises:
           TypeError: If `opt` is no such optimizer, or a number of steps is no whole number.
@@ -142,6 +146,8 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             if_not_finite=if_not_finite,
             placement=placement,
             sparse=sparse,
+            rounding=rounding,
+            seed=seed,
         )
         self.holder = self._averages.holder
         self.holder.tracked.offers_slots = False  # This optimizer does.
