@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 # No cache holds as much, so contestants may share it without finding what another one left.
 SHARED_BYTES: Final = 2**30
+HALF_BYTES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Entrant:
       mixed: Whether averages may have another dtype than the variables.
       float32_only: Whether it is measured in float32 only.
       mixed_only: Whether it is measured with float32 averages of bfloat16 variables only.
+      half_only: Whether it is measured where averages are of half precision only.
       on_gpu: Whether its variables can be on a GPU.
     """
 
@@ -62,6 +64,7 @@ class Entrant:
     mixed: bool = False
     float32_only: bool = False
     mixed_only: bool = False
+    half_only: bool = False
     on_gpu: bool = True
 
     @property
@@ -81,6 +84,7 @@ class Entrant:
             and (self.mixed or case.dtypes.alike)
             and (not self.float32_only or case.dtypes.name == "float32")
             and (not self.mixed_only or case.dtypes == MIXED)
+            and (not self.half_only or case.dtypes.bytes_of(AVERAGES) == HALF_BYTES)
             and not (case.cold and self.runner == SESSION)  # Its graph takes longer than the rest.
             and (self.on_gpu or not device.has_gpu())
         )

@@ -7,6 +7,7 @@ from typing import Final
 OURS: Final = "tf_mavg"
 BOUND_OP: Final = f"{OURS}, bound op"
 SPLIT_OP: Final = f"{OURS}, bound op on split averages"
+STOCHASTIC: Final = f"{OURS}, bound op with stochastic rounding"
 PEER: Final = "tf.train.ExponentialMovingAverage"
 TORCH: Final = "torch._foreach_lerp_"
 ASSIGN_SUB: Final = "assign_sub for each variable"

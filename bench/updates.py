@@ -19,12 +19,14 @@ from .names import (
     PEER,
     SESSION,
     SPLIT_OP,
+    STOCHASTIC,
     TORCH,
 )
 from .workloads import ALONE, EVERYONE, LEADERS, PEERS
 
 _bound_op = partial(within.bound_op, wrap=within.eager)
 _bound_op_in_function = partial(within.bound_op, wrap=tf.function)
+_stochastic = partial(within.stochastic_op, wrap=tf.function)
 _ours = within.our_apply
 _ours_in_session = partial(within.apply_in_session, make=within.ours)
 _peer = within.their_apply
@@ -39,6 +41,7 @@ _TENSORFLOW: Final = (
     Entrant(BOUND_OP, "eager", _bound_op, ALONE, mixed=True),
     Entrant(BOUND_OP, "tf.function", _bound_op_in_function, LEADERS, mixed=True),
     Entrant(SPLIT_OP, "eager", within.split_op, ALONE, mixed=True, mixed_only=True),
+    Entrant(STOCHASTIC, "tf.function", _stochastic, PEERS, half_only=True),
     Entrant(OURS, "eager", partial(_ours, wrap=within.eager), PEERS, mixed=True),
     Entrant(OURS, "tf.function", partial(_ours, wrap=tf.function), LEADERS, mixed=True),
     Entrant(OURS, SESSION, _ours_in_session, PEERS, float32_only=True),

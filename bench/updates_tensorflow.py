@@ -87,6 +87,20 @@ def split_op(ground: Ground) -> Contestant:
     return Contestant(step, read)
 
 
+def stochastic_op(ground: Ground, wrap: Wrap) -> Contestant:
+    """The bound op with stochastic rounding, and a count for its random bits."""
+    _, averages, variables = ground.once(averaged)
+    binding = tf_mavg.ops.Binding(averages, variables)
+    with tf.device(device.name()):
+        rates = tf.constant([1 - ground.case.decay], tf.float32)
+    count = tf.Variable(0, dtype=tf.int64)
+
+    def step() -> None:
+        binding.apply_moving_average(rates=rates, rounding_key=(0, count.assign_add(1)))
+
+    return outside_graphs(wrap(step), averages, variables)
+
+
 def ours(case: Case) -> tf_mavg.ExponentialMovingAverage:
     """Our object that averages; with float32 averages of half precision where a case has them."""
     dtype = "same" if case.dtypes.alike else case.dtypes.averages

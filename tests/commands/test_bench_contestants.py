@@ -47,7 +47,7 @@ def test_every_update_computes_what_the_oracle_says(dtypes):
         without = [e for e in entrants(UPDATE, case) if not e.name.startswith(updates.LIMIT)]
     else:
         without = entrants(UPDATE, case)
-    exact = {e.label for e in without if e.ours and e.runner != "XLA"}
+    exact = {e.label for e in without if e.ours and e.runner != "XLA" and not e.half_only}
     # A peer rounds each operation, to its own dtype.
     unit = float(np.finfo(dtypes.averages).eps) if dtypes.averages != "bfloat16" else 2.0**-7
     for entrant in without:
