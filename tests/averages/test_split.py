@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import tensorflow as tf
+import worlds
 from oracle import BFLOAT16, FLOAT32, assert_same_bits, joined, normal, split, updated
 
 from tf_mavg import ExponentialMovingAverage, MovingAverageOptimizer, ops
@@ -59,6 +60,8 @@ def test_a_thousand_steps_with_swaps_leave_the_bits_of_float32_averages(in_funct
 
 def test_in_a_session(rng):
     for use_resource in (True, False):
+        if not use_resource and "gpu" in worlds.DEVICE:
+            continue  # TensorFlow keeps no reference variable of int16 there.
         with tf.Graph().as_default(), tf.compat.v1.Session() as session:
             start, value = (normal(rng, 50, BFLOAT16) for _ in range(2))
             variable = tf.compat.v1.get_variable(
@@ -192,6 +195,7 @@ def test_xla_updates_them(rng):
     assert_same_bits(ema.average_value(variable).numpy(), expected)
 
 
+@pytest.mark.cpu  # The emulated GPU ends at TensorFlow's own kernel of the step.
 def test_the_optimizer_of_tensorflow_1_has_them(rng):
     variable = tf.Variable(normal(rng, 30, BFLOAT16))
     start = variable.numpy()
@@ -221,8 +225,27 @@ def test_variables_that_a_step_overwrites_get_the_upper_half(rng):
     assert_same_bits(variable.numpy(), split(expected)[0])
 
 
+@pytest.mark.cpu  # Where lazy rows lie.
 def test_rows_are_not_averaged_lazily_in_halves():
     table = tf.Variable(np.zeros((4, 2), BFLOAT16), name="table")
     ema = ExponentialMovingAverage(0.9, average_dtype="split", sparse="lazy")
     with pytest.raises(ValueError, match=r"Received: 'table:0', whose average is split; with spar"):
         ema.catch_up([table], [tf.constant([1])])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sparse", "average"),
+    [
+        (tf.bfloat16, "dense", tf.bfloat16),
+        (tf.bfloat16, "lazy", tf.float32),
+        (tf.float16, "dense", tf.float32),
+        (tf.float32, "dense", tf.float32),
+    ],
+    ids=str,
+)
+def test_none_means_split_where_averages_can_be(dtype, sparse, average):
+    variable = tf.Variable(tf.ones([2, 2], dtype))
+    ema = ExponentialMovingAverage(0.9, average_dtype=None, sparse=sparse)
+    ema.create_averages([variable])
+    assert ema.average(variable).dtype == average
+    assert ema.average_value(variable).dtype == tf.float32

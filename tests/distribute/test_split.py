@@ -109,3 +109,6 @@ def test_what_is_synchronized_when_read_has_no_split_average(mirrored):
     averages = tf_mavg.ExponentialMovingAverage(0.9, average_dtype="split")
     with pytest.raises(TypeError, match=r"one value on all replicas. Received: 'statistics:0'"):
         averages.create_averages([variable])
+    whole = tf_mavg.ExponentialMovingAverage(0.9, average_dtype=None)
+    whole.create_averages([variable])
+    assert whole.average(variable).dtype == tf.float32

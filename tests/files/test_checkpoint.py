@@ -200,7 +200,7 @@ def test_a_failed_restore_of_a_keras_model_changes_nothing(tmp_path):
 
 def test_averages_that_their_weights_cannot_hold_are_refused(tmp_path):
     weight = keras.Variable(np.ones(4), dtype="bfloat16")
-    optimizer = wrap()
+    optimizer = wrap(average_dtype="float32")
     optimizer.build([weight])
     checkpoint = tf.train.Checkpoint(weight=weight, optimizer=optimizer)
     manager = tf_mavg.SwappingCheckpointManager(checkpoint, optimizer, str(tmp_path))

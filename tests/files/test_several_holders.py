@@ -92,7 +92,7 @@ def test_a_restore_of_both_that_fails_for_the_second_changes_nothing(tmp_path):
 
 
 def test_a_save_that_fails_for_the_second_swaps_the_first_back(tmp_path):
-    run = Run(tmp_path, average_dtype=None).train()
+    run = Run(tmp_path, average_dtype="float32").train()
     before = run.state()
     with pytest.raises(TypeError, match="must have the dtype of its weight to be saved"):
         run.manager.save()

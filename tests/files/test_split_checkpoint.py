@@ -8,7 +8,7 @@ from oracle import BFLOAT16, FLOAT32, assert_same_bits, normal, split
 import tf_mavg
 
 tf1 = tf.compat.v1
-KINDS = [None, "same", "split"]
+KINDS = ["float32", "same", "split"]
 
 
 class Trainer:

@@ -87,3 +87,8 @@ def values(variables: Any) -> list[NDArray]:
 def averages(optimizer: Any, model: Any) -> list[NDArray]:
     """The values of the averages, in the order of the weights."""
     return values(optimizer.average(weight) for weight in model.trainable_variables)
+
+
+def exact(optimizer: Any, model: Any) -> list[NDArray]:
+    """The values of the averages with all of their bits, in the order of the weights."""
+    return [np.array(optimizer.average_value(weight)) for weight in model.trainable_variables]

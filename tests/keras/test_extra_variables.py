@@ -305,22 +305,26 @@ def test_statistics_recomputed_for_the_second_average_are_its_own(face):
             assert_same_bits(optimizer.average(mean, index=0).numpy(), own)
 
 
+@pytest.mark.parametrize("choice", [None, "float32"])
 @pytest.mark.parametrize("index", [0, 1])
-def test_an_average_of_higher_precision_keeps_the_recomputed_value(index):
-    """The variable holds a rounded copy; its average has all digits. tf_keras has no such."""
+def test_an_average_of_higher_precision_keeps_the_recomputed_value(index, choice):
+    """The variable holds the upper half; its average has all digits. tf_keras has no such."""
     x, _ = data()
     layer = keras.layers.BatchNormalization(dtype="bfloat16")
     model = keras.Sequential([keras.layers.Input((FEATURES,)), layer])
     mean = layer.moving_mean
     optimizer = KERAS.ours.MovingAverage(
-        "sgd", [0.5, 0.9], extra_variables=lambda: model.non_trainable_variables
+        "sgd",
+        [0.5, 0.9],
+        average_dtype=choice,
+        extra_variables=lambda: model.non_trainable_variables,
     )
     optimizer.build(model.trainable_variables)
     with optimizer.swapped(index=index):
         KERAS.ours.update_batch_norm(model, x, batch_size=9)
         inside = np.float32(mean.numpy())
     assert np.abs(np.float32(mean.numpy())).max() == 0
-    average = optimizer.average(mean, index).numpy()
+    average = optimizer.average_value(mean, index).numpy()
     assert average.dtype == np.float32
     assert not np.array_equal(average, inside)
     np.testing.assert_allclose(average, inside, rtol=0.01)

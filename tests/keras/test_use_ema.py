@@ -54,7 +54,7 @@ def test_bfloat16_averages_move_where_those_of_use_ema_do_not():
     assert ours.numpy()[0] == theirs.numpy()[0] == 0.625
     # bfloat16(0.999) = 1.
     assert (keras_optimizer._model_variables_moving_average[0].numpy() == 1).all()
-    assert (optimizer.average(ours).numpy() < 1).all()
+    assert (optimizer.average_value(ours).numpy() < 1).all()
 
 
 def test_accumulated_gradients_are_one_update_where_use_ema_counts_each():

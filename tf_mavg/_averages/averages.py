@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tf_mavg._averages.choices import check_can_decide, check_can_overwrite
 from tf_mavg._averages.distance import squared_distances
-from tf_mavg._averages.dtypes import average_dtype, check_can_split, is_split
+from tf_mavg._averages.dtypes import average_dtype, check_can_split, choice_for, is_split
 from tf_mavg._averages.entries import Entries, graph_at_hand
 from tf_mavg._averages.entry import Entry, assign_all, size_of
 from tf_mavg._averages.finite import UPDATE
@@ -98,7 +98,8 @@ class Averages:
         Args:
           name: The last part of the averages' names.
           average_dtype: "same" for averages of their variables' dtypes, "split" for float32 ones
-            of bfloat16 variables that are split; else float32 for those of half precision.
+            of bfloat16 variables that are split, "float32" for float32 ones of half precision;
+            None for split ones where they can be, else float32 ones.
           pace: How far they move at each step.
           placement: "replicated" for averages beside each component of their variables; "sharded"
             for one average for all replicas, see shares.py.
@@ -253,8 +254,9 @@ class Averages:
         ]
         for variable, _ in missing:
             check_can_average(variable)
-            check_can_split(variable, self.average_dtype)
-            dtype = average_dtype(variable, self.average_dtype)
+            choice = self._choice_for(variable)
+            check_can_split(variable, choice)
+            dtype = average_dtype(variable, choice)
             check_can_overwrite(self.pace, variable, dtype)
             check_can_decide(self.if_not_finite, variable)
         # No device scope of the caller's: an average lies where its variable does, and init_scope
@@ -272,8 +274,11 @@ class Averages:
         sizes = [(v, self._size_of(v)) for v in distinct(variables)]
         return choose_owners(sizes, [entries[0] for entries in self._entries])
 
+    def _choice_for(self, variable: Any) -> str:
+        return choice_for(variable, self.average_dtype, lazy=self.sparse != DENSE)
+
     def _size_of(self, variable: Any) -> int:
-        choice = self.average_dtype
+        choice = self._choice_for(variable)
         return size_of(
             variable,
             tf.float32 if is_split(variable, choice) else average_dtype(variable, choice),
@@ -282,13 +287,14 @@ class Averages:
     def _create(self, variable: tf.Variable, name: str, owner: Owner | None) -> None:
         if variable in self._entries:  # Named twice in one list.
             return
-        dtype = average_dtype(variable, self.average_dtype)
+        choice = self._choice_for(variable)
+        dtype = average_dtype(variable, choice)
         entries = []
         for index in range(self.of_each):
             average = called(self.name, index)
             made = average_beside(variable, average, dtype, owner)
             entry = Entry(variable, *made, name, index, owner)
-            if is_split(variable, self.average_dtype):
+            if is_split(variable, choice):
                 halves = remainder_beside(variable, remainder_of(average), owner)
                 entry.remainder, entry.remainders = halves
             if owner is not None and entry.pairs:  # Its owner can read it.

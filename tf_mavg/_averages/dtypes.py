@@ -26,18 +26,32 @@ def check_average_dtype(choice: object) -> None:
         raise ValueError(message)
 
 
-def average_dtype(variable: tf.Variable, choice: str | None) -> tf.DType:
+def choice_for(variable: tf.Variable, choice: str | None, *, lazy: bool) -> str:
+    """What `average_dtype` means for a variable: where nothing was chosen, split or float32.
+
+    Args:
+      variable: The variable.
+      choice: What was chosen.
+      lazy: Whether its rows may be averaged lazily, which takes averages that are whole.
+    """
+    if choice is not None:
+        return choice
+    can_split = base_dtype(variable) == tf.bfloat16 and not lazy and _is_alike(variable)
+    return SPLIT if can_split else "float32"
+
+
+def average_dtype(variable: tf.Variable, choice: str) -> tf.DType:
     """The dtype of a variable's average: float32 for half precision, unless `choice` is another."""
     dtype = base_dtype(variable)
-    return tf.float32 if dtype in HALF_DTYPES and choice not in {"same", SPLIT} else dtype
+    return tf.float32 if dtype in HALF_DTYPES and choice == "float32" else dtype
 
 
-def is_split(variable: tf.Variable, choice: str | None) -> bool:
+def is_split(variable: tf.Variable, choice: str) -> bool:
     """Whether a variable's average is a float32 one that is split; see remainders.py."""
     return choice == SPLIT and bool(base_dtype(variable) == tf.bfloat16)
 
 
-def check_can_split(variable: tf.Variable, choice: str | None) -> None:
+def check_can_split(variable: tf.Variable, choice: str) -> None:
     """Raises TypeError if a variable's average is to be split, and cannot be."""
     if choice != SPLIT:
         return
@@ -48,11 +62,17 @@ def check_can_split(variable: tf.Variable, choice: str | None) -> None:
             'average_dtype="float32".'
         )
         raise TypeError(message)
-    alike = len(components_of(variable)) == 1 or is_written_together(variable)
-    if is_split(variable, choice) and has_a_component_a_replica(variable) and not alike:
+    if is_split(variable, choice) and not _is_alike(variable):
         message = (
             "A split average must have one value on all replicas. Received: "
             f"{name_of(variable)!r}, which is synchronized when it is read, so that halves of "
             'averages would be aggregated; take average_dtype="float32".'
         )
         raise TypeError(message)
+
+
+def _is_alike(variable: tf.Variable) -> bool:
+    """Whether a variable has one value on all replicas, if it has components of these."""
+    if not has_a_component_a_replica(variable) or len(components_of(variable)) == 1:
+        return True
+    return bool(is_written_together(variable))

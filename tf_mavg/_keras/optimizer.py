@@ -82,7 +82,8 @@ class AveragingOptimizer(AveragingState):
             averages of the weights' own dtype, which in half precision stall when steps get small;
             "split" for float32 averages of bfloat16 weights that are kept as bfloat16 and a
             remainder of 16 bits: the same to the last bit, in the same memory, and swapped without
-            loss. By default as "float32".
+            loss. By default "split" for bfloat16 weights, and "float32" for float16 ones and where
+            an average cannot be split.
           exclude: Which weights have no average: regular expressions to find in their path, or a
             function of the weight that tells. Others without: those that are not trained, unless
             they are among `extra_variables`.
