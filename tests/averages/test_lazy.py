@@ -405,6 +405,14 @@ def test_a_swapping_manager_saves_and_resumes(rng, tmp_path):
     assert_same_bits(twins.lazy.average(twins.table).numpy(), average)
 
 
+def test_an_asynchronous_checkpoint_is_refused_at_once(rng, tmp_path):
+    twins = twins_behind(rng)
+    checkpoint = tf.train.Checkpoint(t=twins.table, d=twins.dense, ema=twins.lazy)
+    options = tf.train.CheckpointOptions(experimental_enable_async_checkpoint=True)
+    with pytest.raises(RuntimeError, match="a checkpoint must be saved by the thread that trains"):
+        checkpoint.save(str(tmp_path / "file"), options=options)
+
+
 def test_a_restore_that_fails_changes_nothing(rng, tmp_path):
     twins = twins_behind(rng)
     checkpoint = tf.train.Checkpoint(t=twins.table, d=twins.dense, ema=twins.lazy)

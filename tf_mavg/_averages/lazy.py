@@ -159,14 +159,19 @@ class LazyRows:
         Raises:
           RuntimeError: In an asynchronous save, whose writer reads copies.
         """
-        if self._tables and in_asynchronous_save():
+        if in_asynchronous_save():
+            self.check_can_copy()
+        elif tf.executing_eagerly():
+            self.catch_up_all()
+
+    def check_can_copy(self) -> None:
+        """Raises RuntimeError if one is lazy: an asynchronous save copies values as they are."""
+        if self._tables:
             message = (
                 'With sparse="lazy", a checkpoint must be saved by the thread that trains. '
                 "Received: an asynchronous save; leave experimental_enable_async_checkpoint away."
             )
             raise RuntimeError(message)
-        if tf.executing_eagerly():
-            self.catch_up_all()
 
     def advance(
         self, tables: Sequence[Sequence[RowTable]], decay: Any, rates: Any

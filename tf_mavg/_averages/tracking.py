@@ -127,6 +127,15 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         steps = {} if first is None else {STEPS: first}
         return {**children, **self._named, **steps, "swap_state": state}
 
+    def _copy_trackable_to_cpu(self, object_map: Any) -> None:
+        """Copies for an asynchronous save: nothing of its own. The thread that trains calls it.
+
+        Raises:
+          RuntimeError: If rows are averaged lazily.
+        """
+        del object_map
+        self._averages.lazy.check_can_copy()
+
     def _lookup_dependency(self, *args: Any, **kwargs: Any) -> Any:
         self._slots.clear()  # A restore begins, for which TensorFlow looks at none.
         return super()._lookup_dependency(*args, **kwargs)
