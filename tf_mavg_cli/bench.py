@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_FOLDER: Final = Path("tf_mavg_bench")
-PARTS: Final = ("steps", "first-step", "memory", "share", "replicas")
+PARTS: Final = ("steps", "first-step", "memory", "share", "replicas", "rows")
 SECONDS: Final = 8.0  # For the turns of a table.
 FEWEST: Final = 7  # Turns of each contestant.
 

@@ -275,6 +275,25 @@ def test_a_variable_may_become_lazy_after_dense_steps(rng):
     twins.assert_close()
 
 
+def test_a_variable_stays_dense_once_a_function_updates_all_its_rows():
+    table, other = tf.Variable(tf.zeros([4, 2]), name="table"), tf.Variable(tf.zeros([4, 2]))
+    averages = tf_mavg.ExponentialMovingAverage(0.5, sparse="lazy")
+    averages.create_averages([table, other])
+
+    @tf.function
+    def step():
+        averages.apply([table])
+
+    step()
+    expected = r"before a function is traced that updates its average as a whole.*'table:0'"
+    with pytest.raises(RuntimeError, match=expected):
+        averages.catch_up([table], [[1]])
+    averages.catch_up([other], [[1]])
+    table.assign_add(tf.ones_like(table))
+    averages.apply([table])  # Nothing has changed for it.
+    np.testing.assert_array_equal(averages.average(table), np.full([4, 2], 0.5))
+
+
 def test_a_table_is_forgotten_with_its_average(rng):
     twins = twins_behind(rng)
     twins.lazy.holder.forget(0)

@@ -11,7 +11,8 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 import tf_mavg
-from tf_mavg_cli import main
+from tf_mavg._bench import commands
+from tf_mavg_cli import bench, main
 from tf_mavg_cli.info import facts
 
 pytestmark = pytest.mark.slow
@@ -118,6 +119,10 @@ def test_what_a_failing_import_writes_is_shown(tmp_path):
     assert done.returncode == 1
     assert "native words" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_the_parts_of_the_benchmark_are_those_that_it_has():
+    assert bench.PARTS == commands.PARTS
 
 
 def test_merge_prints_json(run_command, tmp_path):

@@ -57,6 +57,7 @@ class LazyRows:
         self._averages = averages
         # A table a component, by id of the entry, which the holder keeps.
         self._tables: dict[int, list[RowTable]] = {}
+        self._traced_whole: set[int] = set()  # Ids of entries, too.
 
     def __bool__(self) -> bool:
         """Whether there is one."""
@@ -84,7 +85,8 @@ class LazyRows:
 
         Raises:
           ValueError: If a variable cannot be averaged lazily.
-          RuntimeError: In a function that XLA compiles.
+          RuntimeError: In a function that XLA compiles; or if another function was traced that
+            updates the average as a whole.
         """
         _check_not_compiled()
         some: list[tuple[RowTable, Any]] = []
@@ -104,6 +106,11 @@ class LazyRows:
         done = catch_up_all_rows(whole)
         return done + catch_up_rows([table for table, _ in some], [rows for _, rows in some])
 
+    def note_traced(self, entries: Iterable[Entry]) -> None:
+        """Notes that a function is traced which updates averages as a whole, but for lazy ones."""
+        if self._averages.sparse == LAZY:
+            self._traced_whole |= {id(entry) for entry in entries if entry not in self}
+
     def _tables_of(self, variable: Any) -> list[RowTable]:
         """The tables of a variable or shard, which are made if its averages are not lazy yet."""
         whole = self._whole_of(variable)
@@ -117,6 +124,13 @@ class LazyRows:
                     'average_dtype="float32".'
                 )
                 raise ValueError(message)
+            if id(entries[0]) in self._traced_whole:  # It would go on, over rows that are behind.
+                message = (
+                    "Rows of a variable must be named before a function is traced that updates its "
+                    f"average as a whole. Received: {name_of(variable)!r}, of which there is such "
+                    "a function; call catch_up for it before, or take averages of their own."
+                )
+                raise RuntimeError(message)
             with tf.init_scope():
                 for entry in entries:
                     self._tables[id(entry)] = [make_row_table(*pair) for pair in entry.pairs]
@@ -252,6 +266,7 @@ class LazyRows:
         """Forgets averages that are gone."""
         for entry in entries:
             self._tables.pop(id(entry), None)
+            self._traced_whole.discard(id(entry))
 
 
 def _check_not_compiled() -> None:

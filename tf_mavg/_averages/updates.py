@@ -72,6 +72,7 @@ class Updates:
         self._averages.start_late()
         created = self._entries_of(variables)
         entries = [entry for entries in created for entry in entries]
+        self._averages.lazy.note_traced(entries)
         if _can_bind() and not self._averages.late.among(entries):
             with tf.init_scope():
                 work = self._bound(variables)

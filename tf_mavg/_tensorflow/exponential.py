@@ -245,7 +245,7 @@ class ExponentialMovingAverage(
             ema.apply([table], indices=[gradient.indices])
 
         A variable that it names once is averaged lazily from then on. A tf.function that was traced
-        before does not know: name rows from the first step on.
+        before could not know: name rows from the first step on.
 
         Args:
           var_list: Variables on a CPU, and shards of such; others are left to `apply` alone.
@@ -260,7 +260,7 @@ class ExponentialMovingAverage(
           ValueError: Without sparse="lazy"; if the two are not equally many, or a variable lies on
             a GPU or on several devices, has no rows, or is one of a graph of TensorFlow 1.
           RuntimeError: While averages and variables are swapped, as `apply`; in a function that XLA
-            compiles.
+            compiles; if another function was traced before that updates all rows of the average.
           tf.errors.InvalidArgumentError: If an index is that of no row; no average has changed.
         """
         elements = list(var_list)
