@@ -23,7 +23,7 @@ DEVICE_TESTS := tests/gpu/test_kernels.py tests/gpu/test_stochastic_kernels.py \
   tests/averages/test_rounding.py tests/averages/test_several.py tests/files/test_saver.py \
   tests/commands/test_bench_device.py \
   $(addprefix tests/ops/test_,all_finite.py apply_moving_average.py binding.py errors.py \
-  stochastic_average.py swap_variables.py)
+  split_moving_average.py stochastic_average.py swap_variables.py)
 CHECKED_TESTS := tests/test_architecture.py tests/test_decays.py tests/test_posthoc.py \
   $(addprefix tests/,core compat ops averages files keras)
 # A process has all tests of a file, which share what its fixtures make.

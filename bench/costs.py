@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .figures import find_contestant, find_entry, multiple, percent, readable
-from .names import ARITHMETIC, OURS, PEER, SWAP, UPDATE, WITHIN
+from .figures import find_contestant, find_entry, multiple, readable
+from .names import ARITHMETIC, LAZY_ROWS, OURS, PEER, SWAP, UPDATE
 from .parts import markdown
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def costs_table(results: dict[str, Any]) -> str:
         _times(find_entry(results, SWAP, "BERT-large float32"), "a swap, BERT-large"),
         _times(results.get("first_step"), "the first step, 400 variables"),
         _peaks(results.get("memory")),
-        _share(results.get("share", ())),
+        _embedding(results.get("rows")),
     ]
     return markdown(["what", "tf_mavg", "TensorFlow", ""], [row for row in found if row], left=1)
 
@@ -47,10 +47,12 @@ def _peaks(entry: Entry | None) -> list[str] | None:
     return [f"memory of a step, {entry['workload']}", *of, ""]
 
 
-def _share(entries: list[Entry]) -> list[str] | None:
-    for entry in entries:
-        for c in entry["contestants"]:
-            if entry["network"] == "small transformer" and c.get("where") == WITHIN:
-                what = f"share of a training step, {entry['network']}"
-                return [what, percent(c["share"]), "", ""]
-    return None
+def _embedding(entry: Entry | None) -> list[str] | None:
+    if not entry:
+        return None
+    alone = {c["name"]: c["alone"]["median_s"] for c in entry["contestants"] if "alone" in c}
+    lazy, peer = (alone.get(name) for name in (LAZY_ROWS, PEER))
+    if lazy is None or peer is None:
+        return None
+    what = f"a step that writes {entry['written']:,} rows of {entry['rows']:,}"
+    return [what, readable(lazy), readable(peer), f"{multiple(peer / lazy)} times"]
