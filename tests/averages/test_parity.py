@@ -10,13 +10,10 @@ import subprocess
 import sys
 
 import pytest
+from levels import LEVELS
 from places import HELPERS, PROGRAMS
 
-from tf_mavg import _native
-
 pytestmark = pytest.mark.slow
-ALL_LEVELS = ["baseline", "avx2", "avx512"]
-LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
 
 
 @pytest.fixture(scope="module")

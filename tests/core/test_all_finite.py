@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from levels import level
 from oracle import (
     BFLOAT16,
     FLOAT16,
@@ -19,11 +20,6 @@ from oracle import (
 
 from tf_mavg import _native
 
-ALL_LEVELS = ["baseline", "avx2", "avx512"]
-# The levels that this processor can run; each lower one is always among them.
-LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
-
-level = pytest.mark.parametrize("level", LEVELS)
 dtype = pytest.mark.parametrize("dtype", SAME_DTYPES, ids=str)
 
 

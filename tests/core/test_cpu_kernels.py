@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from levels import LEVELS, level
 from oracle import (
     AVERAGE_DTYPES,
     BFLOAT16,
@@ -24,11 +25,6 @@ from oracle import (
 
 from tf_mavg import _native
 
-ALL_LEVELS = ["baseline", "avx2", "avx512"]
-# The levels that this processor can run; each lower one is always among them.
-LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
-
-level = pytest.mark.parametrize("level", LEVELS)
 average_dtypes = pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 
 

@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from levels import LEVELS, level
 from oracle import AVERAGE_DTYPES, FLOAT32, FLOAT64, assert_same_bits, dtypes_id, normal, updated
 
 from tf_mavg import _native
 
-ALL_LEVELS = ["baseline", "avx2", "avx512"]
-LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
-
-level = pytest.mark.parametrize("level", LEVELS)
 average_dtypes = pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 # By the dtype of the arithmetic: how far lazy and dense may be apart.
 TOLERANCE = {FLOAT32: 1e-6, FLOAT64: 1e-12}

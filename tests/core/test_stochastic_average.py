@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from levels import LEVELS, level
 from oracle import (
     BFLOAT16,
     FLOAT16,
@@ -22,11 +23,8 @@ from stochastic import HALVES, LARGEST, SMALLEST, random_bits, rounded, updated_
 
 from tf_mavg import _native
 
-ALL_LEVELS = ["baseline", "avx2", "avx512"]
-LEVELS = ALL_LEVELS[: ALL_LEVELS.index(_native.supported_cpu_level()) + 1]
 KEY = (3, 8, 0)
 
-level = pytest.mark.parametrize("level", LEVELS)
 half = pytest.mark.parametrize("dtype", HALVES, ids=str)
 words_of_all_kinds = st.sampled_from([0, 1, 2**31 - 1, 2**31, 2**32 - 1]) | st.integers(
     0, 2**32 - 1

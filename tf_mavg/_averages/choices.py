@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tf_mavg._averages.finite import UPDATE
 from tf_mavg._averages.lazy import DENSE
+from tf_mavg._averages.replicas import has_one_value
 from tf_mavg._averages.shares import SHARDED
-from tf_mavg._compat.distribute import (
-    components_of,
-    has_a_component_a_replica,
-    is_written_together,
-    name_of,
-)
+from tf_mavg._compat.distribute import name_of
 from tf_mavg._ops.variables import base_dtype
 
 if TYPE_CHECKING:
@@ -65,8 +61,7 @@ def check_can_overwrite(pace: Pace, variable: Any, dtype: tf.DType) -> None:
 
 def check_can_decide(if_not_finite: str, variable: Any) -> None:
     """Raises TypeError if the replicas could decide differently about a step."""
-    is_alike = len(components_of(variable)) == 1 or is_written_together(variable)
-    if if_not_finite != UPDATE and has_a_component_a_replica(variable) and not is_alike:
+    if if_not_finite != UPDATE and not has_one_value(variable):
         message = (
             "With `if_not_finite`, all replicas must have one value of a variable, to decide "
             f"alike. Received: {name_of(variable)!r}, which is synchronized when it is read; leave "

@@ -6,12 +6,8 @@ from typing import Final
 
 import tensorflow as tf
 
-from tf_mavg._compat.distribute import (
-    components_of,
-    has_a_component_a_replica,
-    is_written_together,
-    name_of,
-)
+from tf_mavg._averages.replicas import has_one_value
+from tf_mavg._compat.distribute import name_of
 from tf_mavg._ops.variables import HALF_DTYPES, base_dtype
 
 SPLIT: Final = "split"
@@ -36,7 +32,7 @@ def choice_for(variable: tf.Variable, choice: str | None, *, lazy: bool) -> str:
     """
     if choice is not None:
         return choice
-    can_split = base_dtype(variable) == tf.bfloat16 and not lazy and _is_alike(variable)
+    can_split = base_dtype(variable) == tf.bfloat16 and not lazy and has_one_value(variable)
     return SPLIT if can_split else "float32"
 
 
@@ -62,17 +58,10 @@ def check_can_split(variable: tf.Variable, choice: str) -> None:
             'average_dtype="float32".'
         )
         raise TypeError(message)
-    if is_split(variable, choice) and not _is_alike(variable):
+    if is_split(variable, choice) and not has_one_value(variable):
         message = (
             "A split average must have one value on all replicas. Received: "
             f"{name_of(variable)!r}, which is synchronized when it is read, so that halves of "
             'averages would be aggregated; take average_dtype="float32".'
         )
         raise TypeError(message)
-
-
-def _is_alike(variable: tf.Variable) -> bool:
-    """Whether a variable has one value on all replicas, if it has components of these."""
-    if not has_a_component_a_replica(variable) or len(components_of(variable)) == 1:
-        return True
-    return bool(is_written_together(variable))

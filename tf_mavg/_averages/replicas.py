@@ -27,6 +27,7 @@ from tf_mavg._compat.distribute import (
     has_a_value_a_worker,
     has_several_workers,
     is_on_tpus,
+    is_written_together,
     name_of,
     replica_at_hand,
     steps_are_under_way,
@@ -61,6 +62,13 @@ def check_can_average(variable: Any) -> None:
         f"averaged. Received: {name_of(variable)!r}, {kind}."
     )
     raise TypeError(message)
+
+
+def has_one_value(variable: Any) -> bool:
+    """Whether all components of a variable that are one a replica have one value."""
+    if not has_a_component_a_replica(variable) or len(components_of(variable)) == 1:
+        return True
+    return bool(is_written_together(variable))
 
 
 def average_beside(
