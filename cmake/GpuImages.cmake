@@ -9,25 +9,14 @@ if(TF_MAVG_GPU)
   set(gpu_images_architectures ${TF_MAVG_CUDA_ARCHITECTURES})
 endif()
 
+file(GLOB gpu_images_sources CONFIGURE_DEPENDS
+  cuda/*.cu cuda/*.cuh cuda/*.h cuda/nvrtc/* cc/core/*.h)
+
 add_custom_command(
   OUTPUT ${GpuImages_SOURCE}
   COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/cuda/compile_kernels.py
     --output ${gpu_images_folder} --architectures ${gpu_images_architectures}
-  # All that NVRTC reads.
-  DEPENDS
-    cuda/all_finite.cuh
-    cuda/compile_kernels.py
-    cuda/kernels.cu
-    cuda/moving_average.cuh
-    cuda/nvrtc/cstdint
-    cuda/swap.cuh
-    cuda/table.h
-    cuda/walker.cuh
-    cc/core/all_finite.h
-    cc/core/chunk_map.h
-    cc/core/dtypes.h
-    cc/core/half.h
-    cc/core/moving_average.h
-    cc/core/portability.h
+  # NVRTC reads a part of these.
+  DEPENDS cuda/compile_kernels.py ${gpu_images_sources}
   COMMENT "Compiling the GPU kernels"
   VERBATIM)

@@ -45,14 +45,18 @@ struct Store {
   }
 };
 
+std::mutex& AtomicsLock() {
+  static std::mutex& mutex = *new std::mutex;
+  return mutex;
+}
+
 // d = [a]; [a] += b, one lane after the other and one host thread at a time.
 template <Space space>
 struct AtomicAdd {
   template <class T>
   static void Run(Warp& warp, const Instruction& i) {
     using V = typename T::Value;
-    static std::mutex& mutex = *new std::mutex;
-    std::lock_guard<std::mutex> lock(mutex);
+    const std::lock_guard<std::mutex> lock(AtomicsLock());
     warp.ForEachLane([&](int lane) {
       const uint64_t address = warp.Bits(i.a, lane) + static_cast<uint64_t>(i.immediate);
       std::byte* data = warp.Locate(space, address, sizeof(V), lane);
@@ -61,6 +65,24 @@ struct AtomicAdd {
       const uint64_t sum = T::Store(static_cast<V>(T::Load(bits) + warp.Get<T>(i.b, lane)));
       std::memcpy(data, &sum, sizeof(V));
       warp.Bits(i.d, lane) = bits;
+    });
+  }
+};
+
+// d = [a]; [a] = b, as above.
+template <Space space>
+struct AtomicExchange {
+  template <class T>
+  static void Run(Warp& warp, const Instruction& i) {
+    const std::lock_guard<std::mutex> lock(AtomicsLock());
+    warp.ForEachLane([&](int lane) {
+      const uint64_t address = warp.Bits(i.a, lane) + static_cast<uint64_t>(i.immediate);
+      std::byte* data = warp.Locate(space, address, sizeof(typename T::Value), lane);
+      const typename T::Value value = warp.Get<T>(i.b, lane);
+      typename T::Value old;
+      std::memcpy(&old, data, sizeof old);
+      std::memcpy(data, &value, sizeof value);
+      warp.Set<T>(i.d, lane, old);
     });
   }
 };
@@ -142,15 +164,18 @@ void DecodeSt(InstructionReader& reader, Instruction& i) {
 
 void DecodeAtom(InstructionReader& reader, Instruction& i) {
   const Space space = reader.TakeSpace();
-  reader.NeedModifier("add");
+  const int operation = reader.TakeOneOf({"add", "exch"});
+  if (operation < 0) reader.Fail("only .add and .exch are supported");
   const Type type = reader.type();
   // On a GPU an f32 addition in global memory flushes subnormal numbers, one in shared does not.
-  if (space == Space::kGlobal) {
-    i.execute = reader.Choose<AtomicAdd<Space::kGlobal>>(type, Types<U32, S32, F32Flushed, F64>());
-  } else if (space == Space::kShared) {
-    i.execute = reader.Choose<AtomicAdd<Space::kShared>>(type, Types<U32, S32, F32, F64>());
-  } else {
+  if (space != Space::kGlobal && space != Space::kShared) {
     reader.Fail("only .global and .shared are supported");
+  } else if (operation == 1) {
+    i.execute = ChooseInSpace<AtomicExchange>(reader, space, type, Types<B32, B64>());
+  } else if (space == Space::kGlobal) {
+    i.execute = reader.Choose<AtomicAdd<Space::kGlobal>>(type, Types<U32, S32, F32Flushed, F64>());
+  } else {
+    i.execute = reader.Choose<AtomicAdd<Space::kShared>>(type, Types<U32, S32, F32, F64>());
   }
   i.d = reader.Destination();
   reader.Comma();

@@ -112,7 +112,10 @@ def test_other_faults_are_reported(script: Script, body: str, report: str) -> No
         ("ld.global.v4.u64 {x0, x1, x2, x3}, [x4];", "wider than 16 bytes"),
         ("ld.global.v2.u32 {r0, r1, r2}, [x4];", "its vector has the wrong length"),
         ("st.param.u32 [out], r0;", "parameters cannot be written"),
-        ("atom.global.max.u32 r0, [x0], r1;", "atom.global.max.u32: only .add is supported"),
+        (
+            "atom.global.max.u32 r0, [x0], r1;",
+            "atom.global.max.u32: only .add and .exch are supported",
+        ),
         ("bar.sync 1;", "bar.sync: only barrier 0 is supported"),
         ("bar.arrive 0;", "bar.arrive: only .sync is supported"),
         ("mov.u32 r0, nothing;", "unknown operand 'nothing'"),

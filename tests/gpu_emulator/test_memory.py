@@ -111,6 +111,21 @@ def test_atomic_add(worker, space: str, kind: str) -> None:
     np.testing.assert_array_equal(out, np.array([7, 100 + values.sum()], dtype))
 
 
+@pytest.mark.parametrize("kind", ["b32", "b64"])
+def test_atomic_exchange(worker, kind: str) -> None:
+    """Every thread gets what another one, or nobody, has left there."""
+    size = opcodes.WIDTHS[kind] // 8
+    new, old = ("x3", "x4") if kind == "b64" else ("r1", "r2")
+    body = THREAD.format(bytes=size) + "ld.param.u64 x5, [in]; add.u64 x5, x5, x0;"
+    body += f"ld.global.{kind} {new}, [x5]; ld.param.u64 x1, [out];"
+    body += f"atom.global.exch.{kind} {old}, [x1], {new};"
+    body += f"add.u64 x1, x1, x0; st.global.{kind} [x1+{size}], {old};"
+    values = np.arange(1, 65).astype(opcodes.BITS[8 * size]) << (8 * size - 8)
+    text = entry(".u64 out, .u64 in", body)
+    out = worker(opcodes.launch, text, "kernel", 1, 64, [np.zeros_like(values, shape=65), values])
+    assert sorted(out[0]) == [0, *values]
+
+
 def test_global_f32_atomics_flush_subnormal_numbers_and_shared_ones_do_not(worker) -> None:
     body = "ld.param.u64 x1, [out]; atom.global.add.f32 r1, [x1], 0f00000001;"
     body += ".shared .f32 cell[1]; st.shared.f32 [cell], 0f00000000;"
