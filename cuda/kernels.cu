@@ -6,6 +6,7 @@
 
 #include "cc/core/dtypes.h"
 #include "cuda/all_finite.cuh"
+#include "cuda/lazy_rows.cuh"
 #include "cuda/moving_average.cuh"
 #include "cuda/split_moving_average.cuh"
 #include "cuda/stochastic_average.cuh"
@@ -74,6 +75,12 @@ inline constexpr int kResidentBlocks[] = {0, 6, 4, 4, 3};
     all_finite.Report(static_cast<bool*>(table.operands[0])); \
   }
 
+#define TF_MAVG_CATCH_UP_ROWS(name, Average, Variable)                 \
+  __global__ void __launch_bounds__(kBlockThreads)                     \
+      catch_up_rows_##name(const __grid_constant__ RowTables tables) { \
+    CatchUpRows<Average, Variable>(tables);                            \
+  }
+
 extern "C" {
 
 TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_MOVING_AVERAGES)
@@ -89,5 +96,12 @@ TF_MAVG_KERNEL(swap_bytes, 2) {
 }
 
 TF_MAVG_FOR_EACH_DTYPE(TF_MAVG_ALL_FINITE)
+
+TF_MAVG_FOR_EACH_DTYPES(TF_MAVG_CATCH_UP_ROWS)
+
+__global__ void __launch_bounds__(kBlockThreads)
+    advance_row_clocks(const __grid_constant__ RowTables tables) {
+  AdvanceRowClocks(tables);
+}
 
 }  // extern "C"

@@ -15,11 +15,44 @@ namespace tf_mavg {
 namespace {
 
 // As many blocks as the device can run at once, or fewer if there is less to do.
-int BlocksFor(const DeviceFacts& device, int32_t chunks) {
-  const int resident =
+int BlocksFor(const DeviceFacts& device, int64_t chunks) {
+  const int64_t resident =
       device.multiprocessors * std::max(1, device.threads_a_multiprocessor / kBlockThreads);
-  return std::min(resident, chunks);
+  return static_cast<int>(std::min(resident, chunks));
 }
+
+// A kernel in the current context, in the form of the settings.
+class Kernel {
+ public:
+  static GpuStatus Find(const std::string& name, const LaunchSettings& settings, Kernel* kernel) {
+    if (GpuStatus status = Driver::Get(&kernel->driver_); !status.ok()) return status;
+    std::shared_ptr<ContextKernels> kernels;
+    GpuStatus status = ContextKernels::OfCurrentContext(*kernel->driver_, &kernels);
+    if (!status.ok()) return status;
+    kernel->device_ = kernels->device();
+    kernel->stream_ = settings.stream;
+    kernel->form_ = settings.form.value_or(
+        LargestTableForm(kernel->driver_->version, kernel->device_.compute_capability));
+    return kernels->Find(kernel->form_, name, &kernel->function_);
+  }
+
+  TableForm form() const { return form_; }
+
+  GpuStatus Run(const void* parameter, int64_t chunks) const {
+    void* parameters[] = {const_cast<void*>(parameter)};  // The driver copies what it points to.
+    return driver_->Check(
+        driver_->launch_kernel(function_, BlocksFor(device_, chunks), 1, 1, kBlockThreads, 1, 1, 0,
+                               stream_, parameters, nullptr),
+        "cuLaunchKernel");
+  }
+
+ private:
+  const Driver* driver_ = nullptr;
+  DeviceFacts device_{};
+  CuStream stream_ = nullptr;
+  TableForm form_{};
+  CuFunction function_ = nullptr;
+};
 
 CuDevicePointer Address(const void* buffer) { return reinterpret_cast<CuDevicePointer>(buffer); }
 
@@ -27,27 +60,21 @@ CuDevicePointer Address(const void* buffer) { return reinterpret_cast<CuDevicePo
 
 GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
                  const Operands& operands, const LaunchSettings& settings) {
-  const Driver* driver;
-  if (GpuStatus status = Driver::Get(&driver); !status.ok()) return status;
-  std::shared_ptr<ContextKernels> kernels;
-  GpuStatus status = ContextKernels::OfCurrentContext(*driver, &kernels);
-  if (!status.ok()) return status;
-  const DeviceFacts& device = kernels->device();
-  const TableForm form =
-      settings.form.value_or(LargestTableForm(driver->version, device.compute_capability));
-  CuFunction function;
-  status = kernels->Find(form, kernel, &function);
-  if (!status.ok()) return status;
-  return WithTableType(lists.depth(), form, [&](auto type) {
+  Kernel found;
+  if (GpuStatus status = Kernel::Find(kernel, settings, &found); !status.ok()) return status;
+  return WithTableType(lists.depth(), found.form(), [&](auto type) {
     using Table = std::remove_const_t<std::remove_pointer_t<decltype(type)>>;
     return ForEachTable<Table>(lists, element_bytes, operands, [&](const Table& table) {
-      void* parameters[] = {const_cast<Table*>(&table)};  // The driver copies it before it returns.
-      const int blocks = BlocksFor(device, TotalChunks(table));
-      return driver->Check(driver->launch_kernel(function, blocks, 1, 1, kBlockThreads, 1, 1, 0,
-                                                 settings.stream, parameters, nullptr),
-                           "cuLaunchKernel");
+      return found.Run(&table, TotalChunks(table));
     });
   });
+}
+
+GpuStatus LaunchOn(const std::string& kernel, const void* parameter, int64_t chunks,
+                   const LaunchSettings& settings) {
+  Kernel found;
+  if (GpuStatus status = Kernel::Find(kernel, settings, &found); !status.ok()) return status;
+  return found.Run(parameter, chunks);
 }
 
 GpuStatus EnqueueCopy(void* to, const void* from, int64_t bytes, CuStream stream) {

@@ -38,6 +38,11 @@ using Operands = std::array<void*, kOperands>;
 GpuStatus Launch(const std::string& kernel, const Lists& lists, int64_t element_bytes,
                  const Operands& operands, const LaunchSettings& settings);
 
+// Runs the kernel of this name on a struct, its only parameter, which the driver copies. It cuts
+// its work into so many chunks, at least one, and any number of blocks does it.
+GpuStatus LaunchOn(const std::string& kernel, const void* parameter, int64_t chunks,
+                   const LaunchSettings& settings);
+
 // Copies between buffers of one device.
 GpuStatus EnqueueCopy(void* to, const void* from, int64_t bytes, CuStream stream);
 

@@ -46,6 +46,8 @@ struct MovingAverage {
 #pragma unroll
     for (int i = 0; i < averages; ++i) rates[i] = static_cast<Compute>(of_averages[i]);
   }
+  // One rate, whoever has it.
+  __device__ __forceinline__ explicit MovingAverage(Compute rate) : rates{rate} {}
 
   __device__ __forceinline__ void operator()(Average* average, const Variable& variable) const {
     const Compute wide = Widened(variable);

@@ -59,17 +59,18 @@ struct Chunk {
   void* sides[kSidesOf<Operation>];
 };
 
-// Applies the operation to packs [begin, end) of a chunk, of `pack` elements each.
+// Applies the operation to packs [begin, end) of a chunk, of `pack` elements each, as thread
+// `thread` of the `threads` that share it.
 template <int pack, typename Operation>
 __device__ __forceinline__ void WalkPacks(const Chunk<Operation>& chunk, int32_t begin, int32_t end,
-                                          Operation& operation) {
+                                          Operation& operation, int32_t thread, int32_t threads) {
   using Written = Pack<typename Operation::Written, pack>;
   using Read = Pack<typename Operation::Read, pack>;
   // Not unrolled: at 32 registers or a few more, as many threads are resident as the device can
   // hold, and their loads in flight at once (64 KiB a multiprocessor of 2,048 threads) are more
   // than its share of any GPU's memory bandwidth asks for.
 #pragma unroll 1
-  for (int32_t i = begin + static_cast<int32_t>(threadIdx.x); i < end; i += kBlockThreads) {
+  for (int32_t i = begin + thread; i < end; i += threads) {
     Written written[kRoomOf<Operation>];
     Read read{};
     if (Operation::kReads) read = static_cast<const Read*>(chunk.sides[kSidesOf<Operation> - 1])[i];
@@ -105,7 +106,7 @@ __device__ __forceinline__ void WalkPacks(const Chunk<Operation>& chunk, int32_t
 // warp are contiguous on all; element by element where an address does not allow that.
 template <typename Operation>
 __device__ __forceinline__ void WalkChunk(const Chunk<Operation>& chunk, int32_t count,
-                                          Operation& operation) {
+                                          Operation& operation, int32_t thread, int32_t threads) {
   using Written = typename Operation::Written;
   using Read = typename Operation::Read;
   constexpr int kPack = 16 / sizeof(Written);
@@ -120,10 +121,10 @@ __device__ __forceinline__ void WalkChunk(const Chunk<Operation>& chunk, int32_t
   }
   int32_t done = 0;
   if (aligned) {
-    WalkPacks<kPack>(chunk, 0, count / kPack, operation);
+    WalkPacks<kPack>(chunk, 0, count / kPack, operation, thread, threads);
     done = count / kPack * kPack;
   }
-  WalkPacks<1>(chunk, done, count, operation);
+  WalkPacks<1>(chunk, done, count, operation, thread, threads);
 }
 
 template <typename Operation, typename Table>
@@ -147,7 +148,7 @@ __device__ __forceinline__ void WalkTable(const Table& table, Operation& operati
     if constexpr (KnowsPlaces<Operation>(0)) operation.BeginChunk(offset);
     const bool is_last = number + 1 == table.first_chunk[position + 1];
     WalkChunk(chunk, is_last ? table.last_chunk_elements[position] : table.chunk_elements,
-              operation);
+              operation, static_cast<int32_t>(threadIdx.x), kBlockThreads);
   }
 }
 

@@ -29,7 +29,31 @@ inline constexpr int kClockLost = 2;
 inline constexpr int kClockSums = 3;
 
 // The elements of a clock that has room for a number of steps.
-inline constexpr int64_t ClockElements(int64_t capacity) { return kClockSums + 1 + capacity; }
+TF_MAVG_INLINE constexpr int64_t ClockElements(int64_t capacity) {
+  return kClockSums + 1 + capacity;
+}
+
+// An average with its variable, whose first dimension is that of the rows.
+struct RowTable {
+  void* average;
+  const void* variable;
+  int64_t* seen;  // The counter of each row.
+  double* clock;
+  int64_t clock_elements;
+  int64_t rows;
+  int64_t row_elements;
+};
+
+// Some of its rows, by their indices: in any order, each any number of times.
+struct RowList {
+  const void* indices;
+  int64_t count;
+  int32_t index_bytes;  // Of int32 or int64.
+};
+
+// ln 2 in two parts; products of the first one with an exponent of a float64 are exact.
+inline constexpr double kLn2High = 6.93147180369123816490e-01;
+inline constexpr double kLn2Low = 1.90821492927058770002e-10;
 
 TF_MAVG_INLINE bool IsClockFull(const double* clock, int64_t elements) {
   return ClockElements(static_cast<int64_t>(clock[kClockSteps])) >= elements;
@@ -39,9 +63,36 @@ TF_MAVG_INLINE void RestartClock(double* clock) {
   for (int i = 0; i <= kClockSums; ++i) clock[i] = 0;
 }
 
-// Notes a step, for which there is room. `log_decay` is log1p(-rate), and not looked at where the
-// rate is kCopy. At the rate kKeep nothing moves, and nothing is noted.
-TF_MAVG_INLINE void AdvanceClock(double* clock, float rate, double log_decay) {
+// log1p(f), by so many terms of its series.
+template <int terms>
+TF_MAVG_INLINE double Log1pSeries(double f) {
+  double series = 0;
+#if defined(__CUDACC__)
+#pragma unroll  // Else the device would divide.
+#endif
+  for (int n = terms; n > 0; --n) series = series * f + (n % 2 == 1 ? 1.0 : -1.0) / n;
+  return f * series;
+}
+
+// The logarithm of the decay 1 - rate, for a rate in (0, 1), to a few units in the last place: no
+// library's function, so that host and device have the same bits.
+TF_MAVG_INLINE double LogOfDecay(float rate) {
+  const double wide = rate;
+  if (wide <= 1.0 / 64) return Log1pSeries<9>(-wide);  // What is left out is below 2^-57 of it.
+  const double decay = 1.0 - wide;                     // Exact: it has at most 30 bits.
+  // decay = 2^k (1 + f), with |f| below 0.4143.
+  uint64_t bits;
+  __builtin_memcpy(&bits, &decay, sizeof bits);
+  const uint64_t above = bits + (0x3ff0000000000000u - 0x3fe6a09e667f3bcdu);  // 1 less sqrt(1/2).
+  const double k = static_cast<double>(static_cast<int64_t>(above >> 52) - 1023);
+  bits = (above & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu;
+  double mantissa;
+  __builtin_memcpy(&mantissa, &bits, sizeof mantissa);
+  return k * kLn2High + (k * kLn2Low + Log1pSeries<42>(mantissa - 1.0));
+}
+
+// Notes a step, for which there is room. At the rate kKeep nothing moves, and nothing is noted.
+TF_MAVG_INLINE void AdvanceClock(double* clock, float rate) {
   if (rate == kKeep) return;
   const int64_t before = static_cast<int64_t>(clock[kClockSteps]);
   const double sum = clock[kClockSums + before];
@@ -51,7 +102,7 @@ TF_MAVG_INLINE void AdvanceClock(double* clock, float rate, double log_decay) {
     clock[kClockLastCopy] = static_cast<double>(before + 1);
     return;
   }
-  const double added = log_decay - clock[kClockLost];
+  const double added = LogOfDecay(rate) - clock[kClockLost];
   const double next = sum + added;
   clock[kClockLost] = (next - sum) - added;
   clock[kClockSums + before + 1] = next;
@@ -61,10 +112,10 @@ TF_MAVG_INLINE void AdvanceClock(double* clock, float rate, double log_decay) {
 // device have the same bits. Below some exp(-41) it is 1.
 TF_MAVG_INLINE double OneMinusExp(double x) {
   if (x < -41.0) return 1.0;
-  // x = k ln 2 + r, with k ln 2 in two parts, the first of which is exact.
+  // x = k ln 2 + r
   constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer.
   const double k = (x * 1.4426950408889634 + kRounder) - kRounder;
-  const double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+  const double r = (x - k * kLn2High) - k * kLn2Low;
   // Taylor's series of (exp(r) - 1 - r) / r^2; |r| is at most 0.35, so what is left out is below
   // 1e-17 of the sum.
   constexpr double kInverseFactorials[] = {

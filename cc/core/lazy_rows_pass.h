@@ -17,16 +17,6 @@
 
 namespace tf_mavg {
 
-// An average with its variable, whose first dimension is that of the rows.
-struct RowTable {
-  void* average;
-  const void* variable;
-  int64_t* seen;  // The counter of each row.
-  const double* clock;
-  int64_t rows;
-  int64_t row_elements;
-};
-
 // What both passes do to a row.
 class RowUpdate {
  public:

@@ -78,7 +78,10 @@ template <typename Average, typename Variable>
 void UpdateStretch(void* average, const void* variable, int64_t count, double rate) {
   Average* const averages = static_cast<Average*>(average);
   const Variable* const variables = static_cast<const Variable*>(variable);
-  if (rate == kCopy) return CopyElements(averages, variables, count);
+  // A rate of rows may become 1 by rounding.
+  if (static_cast<decltype(Widen(*averages))>(rate) == kCopy) {
+    return CopyElements(averages, variables, count);
+  }
 #if defined(__F16C__)
   if constexpr (sizeof(Variable) == 2) return UpdateHalf(averages, variables, count, rate);
 #endif

@@ -1,17 +1,15 @@
-// The ops on averages of which only some rows are touched, on the CPU. See cc/core/lazy_rows.h for
-// the rule.
+// The ops on averages of which only some rows are touched. See lazy_rows.h for what they do.
 //
 // Each takes all locks, checks every variable and index, makes room where a reader still holds a
 // buffer that is to be written, and only then writes. If it returns an error, no variable has
 // changed. An average's readers copy from its first such op on, as readers of variables that
 // TensorFlow scatters to do: else one reader would make a writer of a few rows copy all.
 
-#include "cc/core/lazy_rows.h"
+#include "cc/kernels/lazy_rows.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +37,9 @@ constexpr int kClock = 2;
 constexpr int kVariable = 3;
 constexpr int kSides = 4;
 
+template <typename Device>
+constexpr bool kIsOnCpu = std::is_same_v<Device, CpuDevice>;
+
 // Calls pass(begin, end) on TensorFlow's threads for parts of [0, rows).
 template <typename Pass>
 void RunRowsOnThreads(OpKernelContext* ctx, int64_t rows, const Pass& pass) {
@@ -50,24 +51,66 @@ void RunRowsOnThreads(OpKernelContext* ctx, int64_t rows, const Pass& pass) {
                     kCyclesARow + pass.bytes_a_row() / kBytesACycle, pass);
 }
 
+void CatchUpAllOnThreads(OpKernelContext* ctx, Dtypes dtypes, const RowTable& table) {
+  RunRowsOnThreads(ctx, table.rows, CatchUpAllRowsPass(KernelsOf(ActiveCpuLevel()), dtypes, table));
+  RestartClock(table.clock);
+}
+
+template <typename Index>
+void CatchUpOnThreads(OpKernelContext* ctx, Dtypes dtypes, const RowTable& table,
+                      const RowList& list) {
+  RunRowsOnThreads(ctx, list.count,
+                   CatchUpRowsPass<Index>(KernelsOf(ActiveCpuLevel()), dtypes, table,
+                                          static_cast<const Index*>(list.indices)));
+}
+
+}  // namespace
+
+template <>
+absl::Status CatchUpRows<CpuDevice>::operator()(OpKernelContext* ctx, Dtypes dtypes,
+                                                const std::vector<RowTable>& tables,
+                                                const std::vector<RowList>& lists) const {
+  for (size_t i = 0; i < tables.size(); ++i) {
+    const auto& catch_up =
+        lists[i].index_bytes == 4 ? CatchUpOnThreads<int32_t> : CatchUpOnThreads<int64_t>;
+    catch_up(ctx, dtypes, tables[i], lists[i]);
+  }
+  return absl::OkStatus();
+}
+
+template <>
+absl::Status CatchUpAllRows<CpuDevice>::operator()(OpKernelContext* ctx, Dtypes dtypes,
+                                                   const std::vector<RowTable>& tables) const {
+  for (const RowTable& table : tables) CatchUpAllOnThreads(ctx, dtypes, table);
+  return absl::OkStatus();
+}
+
+template <>
+absl::Status AdvanceRowClocks<CpuDevice>::operator()(OpKernelContext* ctx, Dtypes dtypes,
+                                                     const std::vector<RowTable>& tables,
+                                                     const float* rate) const {
+  for (const RowTable& table : tables) {
+    if (IsClockFull(table.clock, table.clock_elements)) CatchUpAllOnThreads(ctx, dtypes, table);
+    AdvanceClock(table.clock, *rate);
+  }
+  return absl::OkStatus();
+}
+
+namespace {
+
 // Tables while their locks are held: the averages, counters and clocks exclusive.
+template <typename Device>
 class LockedTables {
  public:
-  LockedTables(OpKernelContext* ctx, const VariableLists& lists, Dtypes dtypes)
+  LockedTables(OpKernelContext* ctx, const VariableLists& lists)
       : ctx_(ctx),
         lists_(lists),
-        dtypes_(dtypes),
         locked_(ctx, lists, {Access::kWrite, Access::kWrite, Access::kWrite, Access::kRead}),
         copies_(ctx),
-        tables_(lists.size()),
-        clocks_(lists.size()) {}
+        tables_(lists.size()) {}
 
-  int size() const { return lists_.size(); }
   const RowTable& table(int position) const { return tables_[position]; }
-  double* clock(int position) const { return clocks_[position]; }
-  int64_t clock_elements(int position) {
-    return locked_.variable(kClock, position).tensor().NumElements();
-  }
+  const std::vector<RowTable>& tables() const { return tables_; }
 
   // Checks every table, then calls prepare(position) -> absl::Status for it, which may call the
   // MakeWritable functions. Then puts what these have made in place.
@@ -77,11 +120,11 @@ class LockedTables {
       TF_RETURN_IF_ERROR(CheckShapes(position));
       const Tensor& variable = tensor(kVariable, position);
       const int64_t rows = variable.dim_size(0);
-      clocks_[position] = static_cast<double*>(tensor(kClock, position).data());
       tables_[position] = {tensor(kAverage, position).data(),
                            variable.data(),
                            static_cast<int64_t*>(tensor(kSeen, position).data()),
-                           clocks_[position],
+                           static_cast<double*>(tensor(kClock, position).data()),
+                           tensor(kClock, position).NumElements(),
                            rows,
                            rows == 0 ? 0 : variable.NumElements() / rows};
       return prepare(position);
@@ -106,16 +149,8 @@ class LockedTables {
   absl::Status MakeClockWritable(int position) {
     const void* data;
     TF_RETURN_IF_ERROR(copies_.MakeWritable(locked_.variable(kClock, position), &data));
-    clocks_[position] = static_cast<double*>(const_cast<void*>(data));
-    tables_[position].clock = clocks_[position];
+    tables_[position].clock = static_cast<double*>(const_cast<void*>(data));
     return absl::OkStatus();
-  }
-
-  // The buffers of all three must be writable.
-  void CatchUpAll(int position) {
-    RunRowsOnThreads(ctx_, tables_[position].rows,
-                     CatchUpAllRowsPass(KernelsOf(ActiveCpuLevel()), dtypes_, tables_[position]));
-    RestartClock(clocks_[position]);
   }
 
  private:
@@ -145,11 +180,9 @@ class LockedTables {
 
   OpKernelContext* const ctx_;
   const VariableLists& lists_;
-  const Dtypes dtypes_;
   LockedLists locked_;
-  BufferCopies<CpuDevice> copies_;
+  BufferCopies<Device> copies_;
   std::vector<RowTable> tables_;
-  std::vector<double*> clocks_;
   std::vector<int> rows_written_;
 };
 
@@ -186,56 +219,63 @@ class LazyRowsOp : public OpKernel {
   Dtypes dtypes_;
 };
 
-template <typename Index>
+template <typename Device, typename Index>
 class CatchUpRowsOp : public LazyRowsOp {
  public:
   using LazyRowsOp::LazyRowsOp;
 
  private:
   absl::Status Run(OpKernelContext* ctx, const VariableLists& lists) override {
-    const auto indices = [&](int position) -> const Tensor& {
-      return ctx->input(kSides * size() + position);
-    };
-    LockedTables tables(ctx, lists, dtypes());
+    LockedTables<Device> tables(ctx, lists);
+    std::vector<RowList> rows;
     TF_RETURN_IF_ERROR(tables.PrepareTables([&](int position) {
-      const Tensor& wanted = indices(position);
-      const auto* const rows = wanted.template flat<Index>().data();
-      const int64_t there = tables.table(position).rows;
-      const int64_t wrong = FirstWrongIndex(rows, wanted.NumElements(), there);
-      if (wrong == wanted.NumElements()) return tables.MakeRowsWritable(position);
-      return absl::Status(absl::InvalidArgumentError(
-          absl::StrCat(type_string_view(), ": indices must be those of the ", there, " rows of ",
-                       lists.Describe(kVariable, position), ". Received: ", rows[wrong], ".")));
+      const Tensor& indices = ctx->input(kSides * size() + position);
+      rows.push_back({indices.data(), indices.NumElements(), sizeof(Index)});
+      if constexpr (kIsOnCpu<Device>) {
+        const int64_t there = tables.table(position).rows;
+        TF_RETURN_IF_ERROR(CheckIndices(indices, there, lists, position));
+      }
+      return tables.MakeRowsWritable(position);
     }));
-    for (int i = 0; i < size(); ++i) {
-      RunRowsOnThreads(
-          ctx, indices(i).NumElements(),
-          CatchUpRowsPass<Index>(KernelsOf(ActiveCpuLevel()), dtypes(), tables.table(i),
-                                 indices(i).template flat<Index>().data()));
-    }
-    return absl::OkStatus();
+    return CatchUpRows<Device>()(ctx, dtypes(), tables.tables(), rows);
+  }
+
+  absl::Status CheckIndices(const Tensor& indices, int64_t rows, const VariableLists& lists,
+                            int position) const {
+    const auto* const all = static_cast<const Index*>(indices.data());
+    const int64_t wrong = FirstWrongIndex(all, indices.NumElements(), rows);
+    if (wrong == indices.NumElements()) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(type_string_view(), ": indices must be those of the ", rows, " rows of ",
+                     lists.Describe(kVariable, position), ". Received: ", all[wrong], "."));
   }
 };
 
+template <typename Device>
 class CatchUpAllRowsOp : public LazyRowsOp {
  public:
   using LazyRowsOp::LazyRowsOp;
 
  private:
   absl::Status Run(OpKernelContext* ctx, const VariableLists& lists) override {
+    LockedTables<Device> tables(ctx, lists);
     std::vector<int> behind;
-    LockedTables tables(ctx, lists, dtypes());
     TF_RETURN_IF_ERROR(tables.PrepareTables([&](int position) -> absl::Status {
-      if (tables.clock(position)[kClockSteps] == 0) return absl::OkStatus();
+      // On a GPU only the kernel knows.
+      if (kIsOnCpu<Device> && tables.table(position).clock[kClockSteps] == 0) {
+        return absl::OkStatus();
+      }
       behind.push_back(position);
       TF_RETURN_IF_ERROR(tables.MakeRowsWritable(position));
       return tables.MakeClockWritable(position);
     }));
-    for (const int position : behind) tables.CatchUpAll(position);
-    return absl::OkStatus();
+    std::vector<RowTable> of_behind;
+    for (const int position : behind) of_behind.push_back(tables.table(position));
+    return CatchUpAllRows<Device>()(ctx, dtypes(), of_behind);
   }
 };
 
+template <typename Device>
 class AdvanceRowClocksOp : public LazyRowsOp {
  public:
   using LazyRowsOp::LazyRowsOp;
@@ -248,38 +288,53 @@ class AdvanceRowClocksOp : public LazyRowsOp {
           absl::StrCat(type_string_view(), ": rate must be a scalar. ", "Received: shape ",
                        input.shape().DebugString(), "."));
     }
-    const float rate = input.scalar<float>()();
-    if (!(rate >= 0.0f && rate <= 1.0f)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          type_string_view(), ": decay must be in [0, 1]. Received: 1 - decay = ", rate, "."));
+    const auto* const rate = static_cast<const float*>(input.data());
+    if constexpr (kIsOnCpu<Device>) {
+      if (!(*rate >= 0.0f && *rate <= 1.0f)) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            type_string_view(), ": decay must be in [0, 1]. Received: 1 - decay = ", *rate, "."));
+      }
+      if (*rate == kKeep) return absl::OkStatus();
     }
-    if (rate == kKeep) return absl::OkStatus();
-    std::vector<int> full;
-    LockedTables tables(ctx, lists, dtypes());
+    LockedTables<Device> tables(ctx, lists);
     TF_RETURN_IF_ERROR(tables.PrepareTables([&](int position) {
-      if (IsClockFull(tables.clock(position), tables.clock_elements(position))) {
-        full.push_back(position);
+      const RowTable& table = tables.table(position);
+      // On a GPU only the kernel knows.
+      if (!kIsOnCpu<Device> || IsClockFull(table.clock, table.clock_elements)) {
         TF_RETURN_IF_ERROR(tables.MakeRowsWritable(position));
       }
       return tables.MakeClockWritable(position);
     }));
-    for (const int position : full) tables.CatchUpAll(position);
-    const double log_decay = std::log1p(-static_cast<double>(rate));
-    for (int i = 0; i < size(); ++i) AdvanceClock(tables.clock(i), rate, log_decay);
-    return absl::OkStatus();
+    return AdvanceRowClocks<Device>()(ctx, dtypes(), tables.tables(), rate);
   }
 };
 
-#define TF_MAVG_REGISTER(Index)                                                             \
-  REGISTER_KERNEL_BUILDER(                                                                  \
-      Name("CatchUpRows").Device(tensorflow::DEVICE_CPU).TypeConstraint<Index>("Tindices"), \
-      CatchUpRowsOp<Index>);
-TF_MAVG_REGISTER(int32_t)
-TF_MAVG_REGISTER(int64_t)
-#undef TF_MAVG_REGISTER
-REGISTER_KERNEL_BUILDER(Name("CatchUpAllRows").Device(tensorflow::DEVICE_CPU), CatchUpAllRowsOp);
-REGISTER_KERNEL_BUILDER(Name("AdvanceRowClocks").Device(tensorflow::DEVICE_CPU),
-                        AdvanceRowClocksOp);
+#define TF_MAVG_ON_CPU(name) Name(name).Device(tensorflow::DEVICE_CPU)
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_CPU("CatchUpRows").TypeConstraint<int32_t>("Tindices"),
+                        CatchUpRowsOp<CpuDevice, int32_t>);
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_CPU("CatchUpRows").TypeConstraint<int64_t>("Tindices"),
+                        CatchUpRowsOp<CpuDevice, int64_t>);
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_CPU("CatchUpAllRows"), CatchUpAllRowsOp<CpuDevice>);
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_CPU("AdvanceRowClocks"), AdvanceRowClocksOp<CpuDevice>);
+#undef TF_MAVG_ON_CPU
+
+#if TF_MAVG_GPU
+// The host has the handles; indices and rate lie in device memory.
+#define TF_MAVG_ON_GPU(name)          \
+  Name(name)                          \
+      .Device(tensorflow::DEVICE_GPU) \
+      .HostMemory("averages")         \
+      .HostMemory("seen")             \
+      .HostMemory("clocks")           \
+      .HostMemory("variables")
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_GPU("CatchUpRows").TypeConstraint<int32_t>("Tindices"),
+                        CatchUpRowsOp<GpuDevice, int32_t>);
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_GPU("CatchUpRows").TypeConstraint<int64_t>("Tindices"),
+                        CatchUpRowsOp<GpuDevice, int64_t>);
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_GPU("CatchUpAllRows"), CatchUpAllRowsOp<GpuDevice>);
+REGISTER_KERNEL_BUILDER(TF_MAVG_ON_GPU("AdvanceRowClocks"), AdvanceRowClocksOp<GpuDevice>);
+#undef TF_MAVG_ON_GPU
+#endif
 
 }  // namespace
 }  // namespace tf_mavg

@@ -18,6 +18,7 @@
 
 #include "cc/core/lists.h"
 #include "cc/python/array_lists.h"
+#include "cc/python/device_arrays.h"
 #include "cuda/all_finite.h"
 #include "cuda/context_kernels.h"
 #include "cuda/driver.h"
@@ -34,74 +35,12 @@ namespace py = pybind11;
 namespace tf_mavg {
 namespace {
 
-void Require(const GpuStatus& status) {
-  if (!status.ok()) throw std::runtime_error(status.message());
-}
-
 TableForm FormOf(const std::string& name) {
   for (int i = 0; i < kTableForms; ++i) {
     if (name == kTableFormNames[i]) return static_cast<TableForm>(i);
   }
   throw py::value_error("form must be small or large. Received: " + name);
 }
-
-// The driver, with the primary context of device 0 current to this thread. The context is kept
-// until the program ends.
-const Driver& DriverWithContext() {
-  const Driver* driver;
-  Require(Driver::Get(&driver));
-  static const CuContext context = [driver] {
-    CuDevice device;
-    CuContext retained;
-    Require(driver->Check(driver->device_get(&device, 0), "cuDeviceGet"));
-    Require(driver->Check(driver->primary_context_retain(&retained, device),
-                          "cuDevicePrimaryCtxRetain"));
-    return retained;
-  }();
-  Require(driver->Check(driver->context_set_current(context), "cuCtxSetCurrent"));
-  return *driver;
-}
-
-// Copies of arrays in device memory, each some bytes behind the address that the driver gave, which
-// is a multiple of 256.
-class DeviceArrays {
- public:
-  explicit DeviceArrays(const Driver& driver) : driver_(driver) {}
-  ~DeviceArrays() {
-    for (const Allocation& allocation : allocations_) driver_.memory_free(allocation.base);
-  }
-  DeviceArrays(const DeviceArrays&) = delete;
-  DeviceArrays& operator=(const DeviceArrays&) = delete;
-
-  void* CopyIn(const void* host, int64_t bytes, int64_t offset) {
-    Allocation allocation{0, offset, bytes};
-    if (bytes > 0) {  // The driver allocates no empty memory.
-      Require(
-          driver_.Check(driver_.memory_allocate(&allocation.base, offset + bytes), "cuMemAlloc"));
-      allocations_.push_back(allocation);
-      Require(driver_.Check(driver_.copy_to_device(allocation.base + offset, host, bytes),
-                            "cuMemcpyHtoD"));
-    }
-    return reinterpret_cast<void*>(allocation.base + offset);
-  }
-
-  void CopyOut(const void* device, void* host, int64_t bytes) const {
-    if (bytes == 0) return;
-    Require(
-        driver_.Check(driver_.copy_to_host(host, reinterpret_cast<CuDevicePointer>(device), bytes),
-                      "cuMemcpyDtoH"));
-  }
-
- private:
-  struct Allocation {
-    CuDevicePointer base;
-    int64_t offset;
-    int64_t bytes;
-  };
-
-  const Driver& driver_;
-  std::vector<Allocation> allocations_;
-};
 
 // Calls launch(const Lists&, DeviceArrays*) on copies of the arrays on the device, and copies all
 // sides back. `offsets`: by side, in bytes; none means 0.

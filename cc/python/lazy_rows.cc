@@ -8,56 +8,20 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <cmath>
 #include <cstdint>
 #include <string>
-#include <type_traits>
 
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/lazy_rows.h"
 #include "cc/core/lazy_rows_pass.h"
-#include "cc/python/array_lists.h"
 #include "cc/python/levels.h"
 #include "cc/python/on_threads.h"
+#include "cc/python/row_arrays.h"
 
 namespace py = pybind11;
 
 namespace tf_mavg {
 namespace {
-
-// Checked, so that a pass can rely on it. The arrays keep owning their memory.
-struct RowArrays {
-  RowArrays(py::array average, py::array variable, py::array seen, py::array clock)
-      : dtypes(FindDtypes(DtypeName(average), DtypeName(variable))),
-        clock(static_cast<double*>(clock.mutable_data())),
-        clock_elements(clock.size()) {
-    for (const py::array& array : {average, variable, seen, clock}) {
-      if ((array.flags() & py::array::c_style) == 0 || array.ndim() == 0) {
-        throw py::value_error("Arrays must be contiguous, of one dimension or more.");
-      }
-    }
-    if (DtypeName(seen) != "int64" || DtypeName(clock) != "float64") {
-      throw py::type_error("Counters must be int64, and a clock float64.");
-    }
-    const int64_t rows = variable.shape(0);
-    if (average.size() != variable.size() || seen.size() != rows ||
-        clock_elements < ClockElements(1)) {
-      throw py::value_error("Arrays must have the rows of the variable, and a clock its header.");
-    }
-    const int64_t row_elements = rows == 0 ? 0 : variable.size() / rows;
-    table = {average.mutable_data(),
-             variable.data(),
-             static_cast<int64_t*>(seen.mutable_data()),
-             this->clock,
-             rows,
-             row_elements};
-  }
-
-  Dtypes dtypes;
-  double* clock;
-  int64_t clock_elements;
-  RowTable table;
-};
 
 template <typename Pass>
 void RunRows(int64_t rows, int threads, const Pass& pass) {
@@ -91,13 +55,13 @@ void CatchUpAllRows(py::array average, py::array variable, py::array seen, py::a
   const RowArrays arrays(average, variable, seen, clock);
   RunRows(arrays.table.rows, threads,
           CatchUpAllRowsPass(KernelsOf(LevelOf(level)), arrays.dtypes, arrays.table));
-  RestartClock(arrays.clock);
+  RestartClock(arrays.table.clock);
 }
 
 bool AdvanceRowClock(py::array clock, float rate) {
   auto* const of_clock = static_cast<double*>(clock.mutable_data());
   if (IsClockFull(of_clock, clock.size())) return false;
-  AdvanceClock(of_clock, rate, std::log1p(-static_cast<double>(rate)));
+  AdvanceClock(of_clock, rate);
   return true;
 }
 
@@ -108,6 +72,7 @@ void BindLazyRows(py::module_& module) {
       "row_clock", [](int64_t capacity) { return py::array_t<double>(ClockElements(capacity)); },
       py::arg("capacity"), "Uninitialised room for a clock of so many steps; zeros start it.");
   module.def("one_minus_exp", &OneMinusExp, py::arg("x"), "1 - exp(x), for x of at most 0.");
+  module.def("log_of_decay", &LogOfDecay, py::arg("rate"), "log(1 - rate), for a rate in (0, 1).");
   module.def("catch_up_rows", &CatchUpRows, py::arg("average"), py::arg("variable"),
              py::arg("seen"), py::arg("clock"), py::arg("indices"), py::arg("level"),
              py::arg("threads") = 1,

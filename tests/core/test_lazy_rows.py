@@ -173,3 +173,17 @@ def test_any_steps(data):
         indices = np.array(data.draw(st.lists(st.integers(0, 3), max_size=4)), np.int64)
         table.step(indices, data.draw(st.floats(0, 1, width=32)))
     assert table.error() <= TOLERANCE[FLOAT64]
+
+
+@settings(max_examples=500)
+@given(st.floats(0, 1, width=32, exclude_min=True, exclude_max=True))
+def test_log_of_decay(rate):
+    expected = math.log1p(-rate)
+    assert abs(_native.log_of_decay(rate) - expected) <= 4 * math.ulp(expected)
+
+
+@pytest.mark.parametrize("rate", [1e-45, 2.0**-24, 1 / 64, 0.5, 1 - 2.0**-24])
+def test_log_of_decay_at_its_ends(rate):
+    rate = float(np.float32(rate))
+    expected = math.log1p(-rate)
+    assert abs(_native.log_of_decay(rate) - expected) <= 4 * math.ulp(expected)

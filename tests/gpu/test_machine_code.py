@@ -45,6 +45,12 @@ LOOPS |= {
     f"all_finite_{name}": [([128], []), ([one], [])]
     for name, one in {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 32}.items()
 }
+# Rows are averages with their variable; a clock has no loop.
+ROWS = {
+    f"catch_up_rows_{name}": [([average, variable], [average]) for average, variable in bits]
+    for name, bits in BITS.items()
+} | {"advance_row_clocks": []}
+LOOPS |= {name: [(sorted(loads), stores) for loads, stores in ROWS[name]] for name in ROWS}
 # Sides of a table, where they are not averages and their variable.
 OTHER_DEPTHS = {"swap_bytes": 2} | {name: 1 for name in LOOPS if name.startswith("all_finite_")}
 DEPTHS = OTHER_DEPTHS | {"split_moving_average_1": 3, "split_moving_average_2": 5}
@@ -79,12 +85,16 @@ def kernels(image):
 def test_resources(image, kernels):
     assert kernels.keys() == LOOPS.keys()
     for name, kernel in kernels.items():
+        assert kernel.local_bytes == 0, f"{name} spills registers"
+        if name in ROWS:
+            assert kernel.registers <= MOST_REGISTERS[1], name
+            assert kernel.parameter_bytes <= MOST_PARAMETER_BYTES["small"], name
+            continue
         depth = DEPTHS.get(name) or int(name[-1]) + 1
         most = MOST_REGISTERS
         if name.startswith("stochastic"):
             most = MOST_REGISTERS_STOCHASTIC.get(image["architecture"], MOST_REGISTERS)
         assert kernel.registers <= most[max(depth - 1, 1)], name
-        assert kernel.local_bytes == 0, f"{name} spills registers"
         space = MOST_PARAMETER_BYTES[image["form"]]
         # A table is as full as can be: one more position, of 8 bytes a side and 8, does not fit.
         assert space - 8 * depth - 16 < kernel.parameter_bytes <= space, name

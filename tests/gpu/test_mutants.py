@@ -20,7 +20,13 @@ from places import ROOT
 import tf_mavg
 
 WALKER = "cuda/walker.cuh"
-KERNEL_SUITE = ("test_stochastic_kernels.py", "test_kernels.py", "test_split_kernels.py")
+ROWS = "cuda/lazy_rows.cuh"
+KERNEL_SUITE = (
+    "test_lazy_rows_kernels.py",
+    "test_stochastic_kernels.py",
+    "test_kernels.py",
+    "test_split_kernels.py",
+)
 
 
 class Mutant(NamedTuple):
@@ -41,7 +47,9 @@ class Mutant(NamedTuple):
 
 
 KERNEL_MUTANTS = {
-    "no tail": Mutant(WALKER, "  WalkPacks<1>(chunk, done, count, operation);", ""),
+    "no tail": Mutant(
+        WALKER, "  WalkPacks<1>(chunk, done, count, operation, thread, threads);", ""
+    ),
     "tail one late": Mutant(
         WALKER, "done = count / kPack * kPack;", "done = count / kPack * kPack + 1;"
     ),
@@ -127,6 +135,23 @@ KERNEL_MUTANTS = {
         "cc/core/all_finite.h", "(BitsOfFloat(value) & 0x7f800000u) + 0x00800000u",
         "(BitsOfFloat(value) & 0x7fffffffu) + 0x00800001u",
     ),
+    "rows: counter left as it is": Mutant(
+        ROWS, "atomicExch(reinterpret_cast<unsigned long long*>(table.seen + row), steps)",
+        "table.seen[row]",
+    ),
+    "rows: an index of no row taken": Mutant(
+        ROWS, "row >= 0 && row < listed.table.rows ? row : kNoRow", "row"
+    ),
+    "rows: one rate for a warp": Mutant(
+        ROWS, "__shfl_sync(kAllLanes, rate, 0, group)", "__shfl_sync(kAllLanes, rate, 0)"
+    ),
+    "rows: a full clock goes on": Mutant(
+        ROWS, "if (MustCatchUp(table, tables.rate)) RestartClock(table.clock);", ""
+    ),
+    "rows: a step that moves nothing restarts a full clock": Mutant(
+        ROWS, "*rate != kKeep && ", ""
+    ),
+    "rows: counters of all rows left as they are": Mutant(ROWS, "table.seen[row] = 0;", ""),
 }  # fmt: skip
 CONTRACTION = Mutant("cuda/compile_kernels.py", "--fmad=false", "--fmad=true")
 

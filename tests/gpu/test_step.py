@@ -46,6 +46,17 @@ def test_an_answer_is_of_the_values_at_its_place_when_the_device_is_slow(gpu_ste
     assert found["calls"] == {"memset": 1, "launch": 1, "memcpy": 1, "host_function": 1}
 
 
+def test_lazy_rows_keep_their_order_and_ask_for_launches_alone(gpu_step):
+    found = gpu_step("rows", delay_us=2000)
+    # Of 60 tables: a launch takes 46, and clocks are moved on by launches of their own.
+    assert found["calls"] == {
+        "catch up": {"launch": 2},
+        "advance": {"launch": 4},
+        "catch up all": {"launch": 4},
+    }
+    assert found["values"] == [2.0 ** -(3 * i + 1) for i in range(5)] + [2.0**-15]
+
+
 def test_a_device_without_an_image_is_told_what_to_do(gpu_step):
     found = gpu_step("refused", force_ptx=False)  # The emulated device refuses machine code.
     assert found["type"] == "FailedPreconditionError"

@@ -7,8 +7,6 @@ from oracle import AVERAGE_DTYPES, FLOAT32, assert_same_bits, dtypes_id, normal,
 
 from tf_mavg._ops import rows
 
-pytestmark = pytest.mark.cpu  # There is no GPU kernel.
-
 
 def make_table(rng, shape=(6, 3), dtypes=(FLOAT32, FLOAT32), capacity=8):
     average = tf.Variable(normal(rng, shape, dtypes[0]), name="table/average")
@@ -93,6 +91,7 @@ def test_a_reader_keeps_the_value_that_it_read(rng):
     assert not np.array_equal(table.average, before)
 
 
+@pytest.mark.cpu  # A GPU cannot tell the host.
 @pytest.mark.parametrize("index", [-1, 6])
 def test_an_index_of_no_row_is_refused_and_nothing_changes(index, rng):
     table, other = make_table(rng), make_table(rng)
@@ -108,6 +107,24 @@ def test_an_index_of_no_row_is_refused_and_nothing_changes(index, rng):
         assert not one.seen.numpy().any()
 
 
+@pytest.mark.gpu
+@ways
+def test_a_gpu_passes_over_an_index_of_no_row(way, rng):
+    table = make_table(rng)
+    expected = table.average.numpy()
+    expected[[1, 4]] = updated(expected, table.variable.numpy(), 0.75)[[1, 4]]
+
+    @way
+    def step():
+        advance(table)
+        rows.catch_up_rows([table], [tf.constant([4, -1, 1, 6])])
+
+    step()
+    assert_same_bits(table.average.numpy(), expected)
+    assert table.seen.numpy().tolist() == [0, 1, 0, 0, 1, 0]
+
+
+@pytest.mark.cpu  # The rate lies in the GPU's memory.
 @pytest.mark.parametrize("rate", [-0.1, 1.1, np.nan])
 def test_a_rate_outside_of_its_interval_is_refused(rate, rng):
     table = make_table(rng)
@@ -124,7 +141,7 @@ REFUSED = {
         seen=tf.Variable(tf.zeros([5], tf.int64))
     ),
     "row counter 0 .* must be int64": lambda t: t._replace(
-        seen=tf.Variable(tf.zeros([6], tf.int32))
+        seen=tf.Variable(tf.zeros([6], tf.float32))
     ),
     "clock 0 .* must have room for a step": lambda t: t._replace(
         clock=tf.Variable(tf.zeros([4], tf.float64))

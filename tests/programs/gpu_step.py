@@ -17,6 +17,7 @@ from oracle import updated
 
 import tf_mavg
 from tf_mavg import ops
+from tf_mavg._ops import rows as row_ops
 
 tf1 = tf.compat.v1
 VARIABLES = 1000
@@ -205,6 +206,39 @@ def answers() -> dict[str, object]:
         "expected": [[bool(np.isfinite(value)) for value in values]] * 3,
         "calls": Counter(record["call"] for record in log.since_last()),
     }
+
+
+def rows() -> dict[str, object]:
+    """Lazy steps, reads and looks that follow each other at once, and what one of them asks for."""
+    log = Log(os.environ["TF_MAVG_EMULATOR_LOG"])
+    averages, variables = (
+        [tf.Variable(tf.fill([50, 7], value)) for _ in range(60)] for value in (1.0, 0.0)
+    )
+    tables = [
+        row_ops.make_row_table(*pair, capacity=2) for pair in zip(averages, variables, strict=True)
+    ]
+    rate = tf.constant(0.5)
+    indices = [tf.constant([3, 9, 3])] * len(tables)
+    steps: dict[str, Callable[[], object]] = {
+        "catch up": lambda: row_ops.catch_up_rows(tables, indices),
+        "advance": lambda: row_ops.advance_row_clocks(tables, rate),
+        "catch up all": lambda: row_ops.catch_up_all_rows(tables),
+    }
+    held, calls = [], {}
+    for _ in range(5):  # Clocks are full four times.
+        for step in steps.values():
+            step()
+        steps["advance"]()
+        steps["advance"]()
+        held.append(averages[-1].read_value())
+        variables[0].assign_add(tf.zeros([50, 7]))
+    steps["catch up all"]()
+    values = [float(value.numpy()[3, 0]) for value in [*held, averages[-1]]]
+    for name, step in steps.items():
+        log.since_last()
+        step()
+        calls[name] = Counter(record["call"] for record in log.since_last())
+    return {"calls": calls, "values": values}
 
 
 def refused() -> dict[str, object]:
