@@ -18,11 +18,12 @@ PIP_VERSION := 26.2
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
   $(shell find cc cmake cuda tf_mavg tf_mavg_cli bench -type f -not -path "bench/results/*" -not -name '*.pyc')
 # The tests that run, or run once more, on a GPU, if need be the emulated one.
-DEVICE_TESTS := tests/gpu/test_kernels.py tests/gpu/test_stochastic_kernels.py \
+DEVICE_TESTS := tests/gpu/test_kernels.py tests/gpu/test_lazy_rows_kernels.py \
+  tests/gpu/test_stochastic_kernels.py tests/averages/test_lazy.py \
   tests/averages/test_averages.py tests/averages/test_optimizer.py \
   tests/averages/test_rounding.py tests/averages/test_several.py tests/files/test_saver.py \
   tests/commands/test_bench_device.py \
-  $(addprefix tests/ops/test_,all_finite.py apply_moving_average.py binding.py errors.py \
+  $(addprefix tests/ops/test_,all_finite.py apply_moving_average.py binding.py errors.py lazy_rows.py \
   split_moving_average.py stochastic_average.py swap_variables.py)
 CHECKED_TESTS := tests/test_architecture.py tests/test_decays.py tests/test_posthoc.py \
   $(addprefix tests/,core compat ops averages files keras)

@@ -300,11 +300,9 @@ def check_can_be_lazy(entry: Entry) -> None:
         kind = "a reference variable"
     elif not variable.shape.rank or variable.shape[0] is None:
         kind = f"one of shape {variable.shape}, without rows"
-    elif any("GPU" in component.device for component in components):
-        kind = "one on a GPU; make it within tf.device('/cpu:0')"
     if kind is not None:
         message = (
-            'With sparse="lazy", a variable whose rows are named must lie on CPUs, each row once. '
+            'With sparse="lazy", a variable whose rows are named must have each row once. '
             f'Received: {name_of(variable)!r}, {kind}, or take sparse="dense".'
         )
         raise ValueError(message)

@@ -248,7 +248,7 @@ class ExponentialMovingAverage(
         before could not know: name rows from the first step on.
 
         Args:
-          var_list: Variables on a CPU, and shards of such; others are left to `apply` alone.
+          var_list: Variables of one device, and shards of such; others are left to `apply` alone.
           indices: For each of them the rows, its indices in the first dimension: an int32 or int64
             tensor of any shape and order, with or without duplicates; or the tf.IndexedSlices that
             have them. None for all rows, before a step that is to write a lazy variable as a whole.
@@ -258,10 +258,11 @@ class ExponentialMovingAverage(
 
         Raises:
           ValueError: Without sparse="lazy"; if the two are not equally many, or a variable lies on
-            a GPU or on several devices, has no rows, or is one of a graph of TensorFlow 1.
+            several devices, has no rows, or is one of a graph of TensorFlow 1.
           RuntimeError: While averages and variables are swapped, as `apply`; in a function that XLA
             compiles; if another function was traced before that updates all rows of the average.
-          tf.errors.InvalidArgumentError: If an index is that of no row; no average has changed.
+          tf.errors.InvalidArgumentError: On a CPU, if an index is that of no row; no average has
+            changed. A GPU passes over it.
         """
         elements = list(var_list)
         if self.holder.sparse != LAZY or len(elements) != len(indices):
