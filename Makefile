@@ -16,7 +16,7 @@ STAMPS := $(VENV)/stamps
 PIP_VERSION := 26.2
 
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
-  $(shell find cc cmake cuda tf_mavg tf_mavg_cli bench -type f -not -path "bench/results/*" -not -name '*.pyc')
+  $(shell find cc cmake cuda tf_mavg tf_mavg_check tf_mavg_cli bench -type f -not -path "bench/results/*" -not -name '*.pyc')
 # The tests that run, or run once more, on a GPU, if need be the emulated one.
 DEVICE_TESTS := tests/gpu/test_kernels.py tests/gpu/test_lazy_rows_kernels.py \
   tests/gpu/test_stochastic_kernels.py tests/averages/test_lazy.py \

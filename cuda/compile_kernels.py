@@ -11,13 +11,16 @@ a GPU is needed; without an architecture, not even NVRTC.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
+import importlib
 import pathlib
 import sys
 from typing import Final, NamedTuple
 
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 SOURCE: Final = ROOT / "cuda" / "kernels.cu"
+KINDS: Final = ("cubin", "ptx")
 TABLES: Final = {"small": "kSmallTableBytes", "large": "kLargeTableBytes"}
 
 OPTIONS: Final = (
@@ -55,22 +58,55 @@ def images_of(architectures: list[str]) -> list[Image]:
     return images
 
 
+def images_in(folder: pathlib.Path) -> list[Image]:
+    """Lists the images that an earlier run has left in a folder."""
+    names = [path.name.replace(".", "_").split("_") for path in sorted(folder.glob("*_*.*"))]
+    return [Image(int(number), kind, form) for form, number, kind in names if kind in KINDS]
+
+
+def nvrtc() -> ctypes.CDLL:
+    """NVRTC: of the package of CUDA 12 or of CUDA 13, or else of the system."""
+    candidates = [f"libnvrtc.so.{major}" for major in (12, 13)]
+    for package, name in (("nvidia.cuda_nvrtc", candidates[0]), ("nvidia.cu13", candidates[1])):
+        with contextlib.suppress(ImportError):
+            folders = importlib.import_module(package).__path__
+            candidates[:0] = [str(pathlib.Path(folder) / "lib" / name) for folder in folders]
+    for candidate in candidates:
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(candidate)
+    message = (
+        "Compiling the GPU kernels needs NVRTC: install the package nvidia-cuda-nvrtc-cu12, or "
+        "build with TF_MAVG_GPU=OFF."
+    )
+    raise SystemExit(message)
+
+
 class Compiler:
     """NVRTC, as far as it is used here."""
 
     def __init__(self) -> None:
-        """Loads the library of the package nvidia-cuda-nvrtc-cu12."""
-        try:
-            import nvidia.cuda_nvrtc as package  # noqa: PLC0415 - not needed without a GPU
-        except ImportError as error:
-            message = (
-                "Compiling the GPU kernels needs the package nvidia-cuda-nvrtc-cu12. "
-                "Install it, or build with TF_MAVG_GPU=OFF."
-            )
-            raise SystemExit(message) from error
-        folder = pathlib.Path(next(iter(package.__path__))) / "lib"
-        self._nvrtc = ctypes.CDLL(str(folder / "libnvrtc.so.12"))
+        """Loads the library."""
+        self._nvrtc = nvrtc()
         self._nvrtc.nvrtcGetErrorString.restype = ctypes.c_char_p
+
+    def supported(self, images: list[Image]) -> list[Image]:
+        """The images that this NVRTC makes: each one drops old architectures.
+
+        Machine code for an old one is left out. PTX is then for the oldest one that is left.
+        """
+        count = ctypes.c_int()
+        self._call("GetNumSupportedArchs", ctypes.byref(count))
+        numbers = (ctypes.c_int * count.value)()
+        self._call("GetSupportedArchs", numbers)
+        kept = [
+            image._replace(architecture=max(image.architecture, min(numbers)))
+            for image in images
+            if image.kind == "ptx" or image.architecture in numbers
+        ]
+        for image in images:
+            if image not in kept:
+                sys.stderr.write(f"This NVRTC makes no {image.file_name}: left out.\n")
+        return kept
 
     def compile(self, image: Image) -> bytes:
         """Returns the image; the compiler's log goes to stderr, and its errors end the program."""
@@ -142,15 +178,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for all files")
     parser.add_argument("--architectures", nargs="*", default=[], metavar="90[-real|-virtual]")
+    parser.add_argument("--images", type=pathlib.Path, help="a folder of images to embed")
     arguments = parser.parse_args()
     folder = arguments.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     images = images_of(arguments.architectures)
-    if images:
+    source = folder
+    if arguments.images:
+        source = arguments.images.resolve()
+        images = images_in(source)
+    elif images:
         compiler = Compiler()
+        images = compiler.supported(images)
         for image in images:
             (folder / image.file_name).write_bytes(compiler.compile(image))
-    (folder / "embedded_images.cc").write_text(embedding(images, folder))
+    (folder / "embedded_images.cc").write_text(embedding(images, source))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,15 @@ GpuStatus FindFunctions(Driver* driver) {
   library.Find("cuMemsetD8Async", &driver->fill);
   library.Find("cuLaunchHostFunc", &driver->launch_host_function);
   library.Find("cuMemcpyDtoDAsync_v2", &driver->copy_on_device);
+  library.Find("cuMemGetInfo_v2", &driver->memory_get_info);
+  library.Find("cuStreamCreate", &driver->stream_create);
+  library.Find("cuStreamDestroy_v2", &driver->stream_destroy);
+  library.Find("cuStreamSynchronize", &driver->stream_synchronize);
+  library.Find("cuEventCreate", &driver->event_create);
+  library.Find("cuEventDestroy_v2", &driver->event_destroy);
+  library.Find("cuEventRecord", &driver->event_record);
+  library.Find("cuEventSynchronize", &driver->event_synchronize);
+  library.Find("cuEventElapsedTime", &driver->event_elapsed_time);
   if (library.missing.empty()) return {};
   return {GpuStatus::Code::kUnsupported, "libcuda.so.1 lacks" + library.missing +
                                              ". Install an NVIDIA driver for CUDA " +

@@ -21,6 +21,7 @@ using CuContext = struct CuContextStruct*;
 using CuModule = struct CuModuleStruct*;
 using CuFunction = struct CuFunctionStruct*;
 using CuStream = struct CuStreamStruct*;
+using CuEvent = struct CuEventStruct*;
 
 // Values of CUdevice_attribute.
 enum CuDeviceAttribute : int {
@@ -60,6 +61,15 @@ struct Driver {
   CuResult (*launch_host_function)(CuStream stream, void (*function)(void*), void* data);
   CuResult (*copy_on_device)(CuDevicePointer to, CuDevicePointer from, size_t bytes,
                              CuStream stream);
+  CuResult (*memory_get_info)(size_t* free_bytes, size_t* total_bytes);
+  CuResult (*stream_create)(CuStream* stream, unsigned flags);
+  CuResult (*stream_destroy)(CuStream stream);
+  CuResult (*stream_synchronize)(CuStream stream);
+  CuResult (*event_create)(CuEvent* event, unsigned flags);
+  CuResult (*event_destroy)(CuEvent event);
+  CuResult (*event_record)(CuEvent event, CuStream stream);
+  CuResult (*event_synchronize)(CuEvent event);
+  CuResult (*event_elapsed_time)(float* milliseconds, CuEvent begin, CuEvent end);
 
   int version;  // As cuDriverGetVersion: 12090 is CUDA 12.9.
 

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from tf_mavg_cli.bench import bench
+from tf_mavg_cli.check import check
 from tf_mavg_cli.convert import convert
 from tf_mavg_cli.info import info
 from tf_mavg_cli.merge import merge
@@ -14,7 +15,7 @@ from tf_mavg_cli.posthoc import posthoc
 
 SECTIONS: Final = {
     "Files": [merge, convert, posthoc],
-    "This machine": [info, bench],
+    "This machine": [info, check, bench],
 }
 
 

@@ -1,37 +1,15 @@
-// NumPy arrays on device 0, for tests: copies in device memory, and errors as Python's exceptions.
+// Copies of NumPy arrays in the memory of device 0, for as long as a call takes.
 
 #ifndef TF_MAVG_CC_PYTHON_DEVICE_ARRAYS_H_
 #define TF_MAVG_CC_PYTHON_DEVICE_ARRAYS_H_
 
 #include <cstdint>
-#include <stdexcept>
 #include <vector>
 
+#include "cc/python/gpu_context.h"
 #include "cuda/driver.h"
-#include "cuda/gpu_status.h"
 
 namespace tf_mavg {
-
-inline void Require(const GpuStatus& status) {
-  if (!status.ok()) throw std::runtime_error(status.message());
-}
-
-// The driver, with the primary context of device 0 current to this thread. The context is kept
-// until the program ends.
-inline const Driver& DriverWithContext() {
-  const Driver* driver;
-  Require(Driver::Get(&driver));
-  static const CuContext context = [driver] {
-    CuDevice device;
-    CuContext retained;
-    Require(driver->Check(driver->device_get(&device, 0), "cuDeviceGet"));
-    Require(driver->Check(driver->primary_context_retain(&retained, device),
-                          "cuDevicePrimaryCtxRetain"));
-    return retained;
-  }();
-  Require(driver->Check(driver->context_set_current(context), "cuCtxSetCurrent"));
-  return *driver;
-}
 
 // Copies of arrays in device memory, each some bytes behind the address that the driver gave, which
 // is a multiple of 256.

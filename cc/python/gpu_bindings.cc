@@ -19,6 +19,7 @@
 #include "cc/core/lists.h"
 #include "cc/python/array_lists.h"
 #include "cc/python/device_arrays.h"
+#include "cc/python/gpu_context.h"
 #include "cuda/all_finite.h"
 #include "cuda/context_kernels.h"
 #include "cuda/driver.h"
@@ -34,13 +35,6 @@ namespace py = pybind11;
 
 namespace tf_mavg {
 namespace {
-
-TableForm FormOf(const std::string& name) {
-  for (int i = 0; i < kTableForms; ++i) {
-    if (name == kTableFormNames[i]) return static_cast<TableForm>(i);
-  }
-  throw py::value_error("form must be small or large. Received: " + name);
-}
 
 // Calls launch(const Lists&, DeviceArrays*) on copies of the arrays on the device, and copies all
 // sides back. `offsets`: by side, in bytes; none means 0.

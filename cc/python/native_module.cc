@@ -24,6 +24,7 @@
 #include "cc/core/split_moving_average_pass.h"
 #include "cc/python/array_lists.h"
 #include "cc/python/gpu_bindings.h"
+#include "cc/python/gpu_buffers.h"
 #include "cc/python/gpu_lazy_rows.h"
 #include "cc/python/lazy_rows.h"
 #include "cc/python/levels.h"
@@ -196,4 +197,5 @@ PYBIND11_MODULE(_native, module) {
   BindRandom(module);
   BindGpu(module);
   BindGpuLazyRows(module);
+  BindGpuBuffers(module);
 }

@@ -9,7 +9,7 @@ import tensorflow as tf
 from graphs import letters
 from oracle import BFLOAT16, FLOAT16, FLOAT32, assert_same_bits, normal, updated
 from replicated_runs import components
-from stochastic import HALVES, updated_stochastically
+from tf_mavg_check.reference import HALVES, updated_stochastically
 
 import tf_mavg
 from tf_mavg import decays

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stochastic import random_bits
+from tf_mavg_check.reference import random_bits
 
 from tf_mavg import _native
 

@@ -19,7 +19,7 @@ from oracle import (
     patterns,
     rate_of,
 )
-from stochastic import HALVES, LARGEST, SMALLEST, random_bits, rounded, updated_stochastically
+from tf_mavg_check.reference import HALVES, LARGEST, SMALLEST, random_bits, rounded, updated_stochastically
 
 from tf_mavg import _native
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gpu_arrays import assert_same_numbers, sizes_around_boundaries
 from oracle import FLOAT16, assert_same_bits, normal, patterns, rate_of
-from stochastic import HALVES, LARGEST
+from tf_mavg_check.reference import HALVES, LARGEST
 
 from tf_mavg import _native
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras_models import KERAS, averages, compiled_faces, data, faces
 from oracle import FLOAT64, assert_same_bits
-from stochastic import HALVES, updated_stochastically
+from tf_mavg_check.reference import HALVES, updated_stochastically
 
 from tf_mavg import decays
 

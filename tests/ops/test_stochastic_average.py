@@ -12,7 +12,7 @@ from oracle import (
     normal,
     updated,
 )
-from stochastic import HALVES, updated_stochastically
+from tf_mavg_check.reference import HALVES, updated_stochastically
 
 from tf_mavg import ops
 from tf_mavg._ops.library import OPS

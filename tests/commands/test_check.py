@@ -1,0 +1,183 @@
+"""`tf_mavg check`: what it proves, and that it fails where a kernel is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gpu
+import numpy as np
+import pytest
+
+import tf_mavg_check
+from tf_mavg_check import comparing, kernels, native, reference
+from tf_mavg_check.results import Wrong
+from tf_mavg_check.running import results_of
+from tf_mavg_check.runners import Cpu
+
+PACKAGES = Path(tf_mavg_check.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+
+
+def outcomes(report):
+    """Subjects by outcome."""
+    found = {"passed": [], "failed": [], "left out": []}
+    for result in report["results"]:
+        found[result["outcome"]].append(result["subject"])
+    return found
+
+
+@pytest.fixture
+def check_without_tensorflow(native_alone, tmp_path):
+    """Runs the command where Python finds no TensorFlow, with variables of the environment."""
+    for package in ("tf_mavg_check", "tf_mavg_cli", "numpy", "numpy.libs", "ml_dtypes", "click"):
+        if not (native_alone / package).exists():
+            (native_alone / package).symlink_to(PACKAGES / package)
+
+    def call(*arguments, **variables):
+        program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tf_mavg_cli import main; "
+        program += "main(prog_name='tf_mavg')"
+        return subprocess.run(
+            [sys.executable, "-S", "-c", program, native_alone, "check", *arguments],
+            env={**os.environ, **variables},
+            cwd=tmp_path,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.mark.slow
+def test_every_cpu_kernel_passes_at_every_level_without_tensorflow(check_without_tensorflow):
+    done = check_without_tensorflow("--json", LD_LIBRARY_PATH="")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    found = outcomes(report)
+    assert not found["failed"]
+    for level in native.levels():
+        names = [subject for subject in found["passed"] if subject.startswith(f"CPU, {level}: ")]
+        assert len(names) == 14  # Six updates, split, two stochastic, swap, four of finiteness.
+    if "No CUDA driver" in report["facts"]["GPU"]:
+        assert "GPU" in found["left out"]
+        assert report["figures"] == []
+
+
+@pytest.mark.slow
+def test_a_gpu_is_checked_in_both_forms_and_measured(check_without_tensorflow, emulator_libraries):
+    variables = gpu.emulated(emulator_libraries)
+    done = check_without_tensorflow("--json", "--most-elements", "50", **variables)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    report = json.loads(done.stdout)
+    found = outcomes(report)
+    for form in ("small", "large"):
+        on_gpu = [name for name in found["passed"] if f"GPU, PTX, {form} tables: " in name]
+        assert len(on_gpu) == 16
+    assert "GPU, machine code" in found["left out"]
+    assert {figure["workload"] for figure in report["figures"]} == {
+        "1,000 x 64", "ResNet-50", "BERT-large", "one variable",
+    }  # fmt: skip
+    assert all(figure["seconds"] > 0 for figure in report["figures"])
+    assert [overhead["variables"] for overhead in report["overheads"]] == [1, 1000]
+
+
+@pytest.mark.slow
+def test_machine_code_that_the_device_refuses_fails_and_ptx_is_checked(
+    check_without_tensorflow, emulator_libraries
+):
+    variables = gpu.emulated(emulator_libraries) | {"TF_MAVG_FORCE_PTX": "0"}
+    done = check_without_tensorflow("--no-speed", **variables)
+    assert done.returncode == 1
+    refused = [line for line in done.stdout.splitlines() if line.startswith("failed")]
+    assert refused
+    assert all("CUDA_ERROR_NO_BINARY_FOR_GPU" in line for line in refused if "update" in line)
+    assert "passed    GPU, PTX, large tables: swap" in done.stdout
+    assert "Do not train with this installation on this machine" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_wrong_gpu_kernel_fails(check_without_tensorflow, emulator_libraries, tmp_path):
+    (ptx,) = (
+        image["data"].rstrip(b"\0").decode()
+        for image in native.native().gpu_images()
+        if image["kind"] == "ptx" and image["form"] == "small"
+    )
+    begin = ptx.index("moving_average_float64_1(")
+    wrong = tmp_path / "wrong.ptx"
+    wrong.write_text(ptx[:begin] + ptx[begin:].replace("sub.rn.f64", "add.rn.f64", 1))
+    done = check_without_tensorflow(
+        "--no-speed", **gpu.emulated(emulator_libraries, ptx=wrong, compute_capability="9.0")
+    )
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if line.startswith("failed")]
+    assert any("update, float64: 1 averages" in line for line in failed)
+    assert not any("update, float32" in line for line in failed if "small" in line)
+
+
+class WrongCpu(Cpu):
+    """A CPU whose update forgets the last element of a list's last array."""
+
+    def update(self, averages, variables, rates, offsets):
+        kept = averages[0][-1][-1].copy()
+        super().update(averages, variables, rates, offsets)
+        averages[0][-1][-1] = kept
+
+    def swap(self, first, second, offsets):
+        """Does nothing."""
+
+    def all_finite(self, variables, offsets):
+        return True
+
+
+def test_a_wrong_cpu_kernel_fails_and_the_others_pass():
+    results = list(results_of(kernels.checks_of(WrongCpu("baseline"))))
+    failed = [result.subject.partition(": ")[2] for result in results if result.outcome == "failed"]
+    assert "update, float32" in failed
+    assert "swap" in failed
+    assert "finite, float16" in failed
+    assert "update, split" not in failed
+    (swap,) = (result for result in results if result.subject == "CPU, baseline: swap")
+    assert "elements differ at position 1 of the list, first element 0" in swap.detail
+
+
+def test_nan_is_nan_whatever_its_payload_and_a_zero_has_a_sign():
+    nans = np.array([0x7FC00000, 0x7FC00001], np.uint32).view(np.float32)
+    assert comparing.compare([nans[:1]], [nans[1:]], what="NaN") == 1
+    with pytest.raises(Wrong, match=r"zeros: 1 of 1 elements differ.*Expected: .*0.0, received: "):
+        comparing.compare([np.zeros(1)], [-np.zeros(1)], what="zeros")
+
+
+def test_whatever_a_check_raises_is_a_failure(monkeypatch):
+    def broken(*_):
+        raise OSError(5, "no such device")
+
+    monkeypatch.setattr(Cpu, "swap", broken)
+    (result,) = (
+        found
+        for found in results_of(kernels.checks_of(Cpu("baseline")))
+        if found.subject.endswith(": swap")
+    )
+    assert result.outcome == "failed"
+    assert result.detail == "OSError: [Errno 5] no such device"
+
+
+def test_sources_without_a_compiled_part_are_told_so():
+    done = subprocess.run(
+        [sys.executable, "-m", "tf_mavg_cli", "check"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "needs the compiled part of tf_mavg for Python" in done.stderr
+    assert "from a folder other than that of the sources" in done.stderr
+
+
+def test_the_reference_rounds_as_numpy_does():
+    values = np.array([1.0, 1.0 + 2**-11, -0.0], np.float32)
+    high, remainder = reference.split(values)
+    np.testing.assert_array_equal(reference.joined(high, remainder), values)
