@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,33 @@ def test_the_benchmark_uses_what_users_do_and_the_compiled_module(path):
     text = path.read_text()
     assert not re.search(r"^\s*(from|import) (tf_mavg\.|bench)", text, re.MULTILINE)
     assert set(re.findall(r"^\s*from tf_mavg import (.+)$", text, re.MULTILINE)) <= {"_native"}
+
+
+TOOLS = sorted((ROOT / "tools").rglob("*.py"))
+
+
+def roots_imported(path: Path) -> set[str]:
+    """The packages that a file imports from, anywhere in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {
+        a.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for a in node.names
+    }
+    return plain | {str(n.module).split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.name)
+def test_a_tool_imports_neither_the_package_nor_tensorflow(path):
+    assert roots_imported(path) <= {
+        *sys.stdlib_module_names,
+        "gpu_kit",
+        "gpu_emulator",
+        "packaging",
+    }
+
+
+@pytest.mark.parametrize("name", ["unpack", "cublas"])
+def test_what_travels_alone_needs_the_standard_library_only(name):
+    assert roots_imported(ROOT / "tools" / "gpu_kit" / f"{name}.py") <= sys.stdlib_module_names
 
 
 def test_only_the_command_line_knows_the_benchmark():
