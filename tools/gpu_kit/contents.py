@@ -163,14 +163,14 @@ def environment(stand_ins: Path, architecture: int, *, ptx: bool) -> Iterator[Fi
             yield read(path, target, architecture, ptx=ptx)
     yield from _python(architecture)
     yield from _cuda(stand_ins, architecture)
-    yield _script("pytest", "pytest", "console_main")
     for name in ("run.sh", "cublas.py"):
         yield File(name.removesuffix(".sh"), bytearray((HERE / name).read_bytes()), 0o755)
 
 
 def project() -> Iterator[File]:
-    """The installed tf_mavg and its command."""
+    """The installed tf_mavg, and the commands."""
     for path, target in installed(metadata.distribution("tf_mavg")):
         if not path.name.endswith(".pyc"):
             yield File(target, bytearray(path.read_bytes()), 0o644, path.stat().st_mtime_ns)
     yield _script("tf_mavg", "tf_mavg_cli", "main")
+    yield _script("pytest", "pytest", "main")

@@ -14,8 +14,11 @@ libraries=$here/cuda
 for folder in /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do
   if [ -d "$folder" ]; then libraries=$libraries:$folder; fi
 done
-if ! ldconfig -p 2>/dev/null | grep -q 'libstdc++\.so\.6'; then libraries=$libraries:$here/c++; fi
-export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries"
+case "$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null)" in
+  *'libstdc++.so.6 '*) ;;
+  *) libraries=$libraries:$here/c++ ;;
+esac
+export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 PATH=$here/bin:$PATH
 # For ptxas, of any version that knows the GPU.
 for folder in /usr/local/cuda/bin /usr/local/cuda-*/bin; do
