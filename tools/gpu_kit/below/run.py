@@ -1,4 +1,4 @@
-"""Proves on a machine with a GPU what lies below TensorFlow: python3 run.py OUT
+"""Proves on a machine with a GPU what lies below TensorFlow: python3 run.py OUT [--only STEP...]
 
 Builds it from the sources, with the compiled images of the folder `images` beside them if there is
 one, and then runs, each for a limited time and whatever became of those before:
@@ -14,9 +14,9 @@ pytest of the Python that runs it; a CUDA toolkit for the last step only.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -70,47 +70,71 @@ class Steps:
         return status == 0
 
 
-def main(out: str) -> None:
-    """Runs all steps."""
-    folder = Path(out).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    build, below = folder / "build", folder / "below"
-    tests = [ROOT / "tests" / "gpu" / f"test_{name}.py" for name in KERNEL_TESTS]
-    path = [below, ROOT / "tests" / "helpers", ROOT / "tests"]
+def main() -> None:
+    """Runs the steps that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("out", type=Path, help="folder of all outputs")
+    parser.add_argument("--elements", help="of a workload at most, for a slow device")
+    parser.add_argument("--only", nargs="*", default=[], help="steps to run, of an existing build")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    path = [out / "below", ROOT / "tests" / "helpers", ROOT / "tests"]
     variables = {"PYTHONPATH": os.pathsep.join([*map(str, path), os.environ.get("PYTHONPATH", "")])}
-    steps = Steps(folder, variables)
-    python = sys.executable
-    configure = [
-        *["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", f"-DPython_EXECUTABLE={python}"],
-        *["-DTF_MAVG_TENSORFLOW=OFF", f"-DCMAKE_INSTALL_PREFIX={below}"],
-    ]
-    if (ROOT / "images").is_dir():
-        configure.append(f"-DTF_MAVG_GPU_IMAGES={ROOT / 'images'}")
-    steps.run("machine", 20, "nvidia-smi")
-    if not steps.run("configure", 60, *configure):
-        raise SystemExit("The build could not be configured.")
-    if not steps.run("build", 240, "cmake", "--build", build, "--target", "install"):
-        raise SystemExit("The build failed.")
-    steps.run("check", 120, python, "-m", "tf_mavg_cli", "check", "--json", *OPTIONS)
+    steps = Steps(out, variables)
+    for name, (seconds, command) in commands(out, arguments.elements).items():
+        if arguments.only and name not in arguments.only:
+            continue
+        if not steps.run(name, seconds, *command) and name in {"configure", "build"}:
+            raise SystemExit("Without a build there is nothing to prove.")
+
+
+def commands(out: Path, elements: str | None) -> dict[str, tuple[float, list[object]]]:
+    """The steps in their order: seconds at most, and the command."""
+    python: object = sys.executable
+    images = ROOT / "images"
+    sizes = [elements] if elements else []
     pytest = [python, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
-    steps.run("tests", 120, *pytest, "-c", ROOT / "pyproject.toml", *tests)
-    steps.run("torch", 90, python, HERE / "compare.py", folder / "torch.json", *ELEMENTS)
-    sample = [python, HERE / "each_kernel.py"]
-    sanitizer = shutil.which("compute-sanitizer")
-    if sanitizer:
-        for tool in ("memcheck", "racecheck", "initcheck"):
-            watched = [sanitizer, "--tool", tool, "--error-exitcode", 9]
-            program = ["-m", "tf_mavg_check.gpu", "large"] if tool == "memcheck" else sample[1:]
-            steps.run(tool, 60, *watched, python, *program)
-    profiler = shutil.which("ncu")
-    if profiler:
-        metrics = [profiler, "--csv", "--clock-control", "none", "--metrics", ",".join(METRICS)]
-        steps.run("profile", 60, *metrics, *sample)
+    watched = ["compute-sanitizer", "--error-exitcode", 9, "--tool"]
+    return {
+        "machine": (20, ["nvidia-smi"]),
+        "configure": (
+            60,
+            [
+                *["cmake", "-S", ROOT, "-B", out / "build", "-G", "Ninja"],
+                *[f"-DPython_EXECUTABLE={python}", "-DTF_MAVG_TENSORFLOW=OFF"],
+                f"-DCMAKE_INSTALL_PREFIX={out / 'below'}",
+                *([f"-DTF_MAVG_GPU_IMAGES={images}"] if images.is_dir() else []),
+            ],
+        ),
+        "build": (240, ["cmake", "--build", out / "build", "--target", "install"]),
+        "check": (
+            120,
+            [
+                *[python, "-m", "tf_mavg_cli", "check", "--json"],
+                *(["--most-elements", elements] if elements else []),
+            ],
+        ),
+        "tests": (
+            120,
+            [
+                *[*pytest, "-c", ROOT / "pyproject.toml"],
+                *(ROOT / "tests" / "gpu" / f"test_{name}.py" for name in KERNEL_TESTS),
+            ],
+        ),
+        "torch": (90, [python, HERE / "compare.py", out / "torch.json", *sizes]),
+        "memcheck": (90, [*watched, "memcheck", python, "-m", "tf_mavg_check.gpu", "large"]),
+        "racecheck": (60, [*watched, "racecheck", python, HERE / "each_kernel.py", *sizes]),
+        "initcheck": (60, [*watched, "initcheck", python, HERE / "each_kernel.py", *sizes]),
+        "profile": (
+            90,
+            [
+                *["ncu", "--csv", "--clock-control", "none", "--metrics", ",".join(METRICS)],
+                *[python, HERE / "each_kernel.py", *sizes],
+            ],
+        ),
+    }
 
-
-# Sizes for a rehearsal on a slow device: run.py OUT ELEMENTS.
-ELEMENTS = sys.argv[2:3]
-OPTIONS = ["--most-elements", *ELEMENTS] if ELEMENTS else []
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
