@@ -8,7 +8,7 @@ from keras_models import KERAS, TF_KERAS, faces
 from oracle import assert_same_bits
 
 pytestmark = [
-    pytest.mark.cpu,  # There is no GPU kernel.
+    pytest.mark.cpu,  # TensorFlow sorts indices on a GPU, which the emulated one cannot.
     # Keras asks NumPy for an array of its own variable.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
