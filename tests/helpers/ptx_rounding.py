@@ -10,4 +10,4 @@ def says_how(ptx: str) -> bool:
     shows.
     """
     operations = set(re.findall(r"\s((?:add|sub|mul|mad|fma)\.[a-z.]*f(?:16|32|64))\s", ptx))
-    return operations == {"sub.rn.f32", "mul.rn.f32", "sub.rn.f64", "mul.rn.f64"}
+    return operations == {"sub.rn.f32", "mul.rn.f32", "add.rn.f64", "sub.rn.f64", "mul.rn.f64"}
