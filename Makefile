@@ -6,6 +6,7 @@
 #   make lint     formatting, static checks and types
 #   make bench    measure against the peers, write bench/results
 #   make wheel    a repaired wheel in dist/
+#   make gpu-kit  dist/gpu_kit.tar.gz: what proves the GPU kernels on another machine
 #   make clean    remove everything that the other targets made
 
 PYTHON ?= python3
@@ -34,7 +35,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo check test lint bench wheel clean
+.PHONY: install demo check test lint bench wheel gpu-kit clean
 
 install: $(STAMPS)/package
 
@@ -68,6 +69,17 @@ dist/stamp: $(STAMPS)/package $(STAMPS)/wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist \
 	  --exclude libtensorflow_framework.so.2 --exclude libtensorflow_cc.so.2 build/wheel/*.whl
 	touch $@
+
+# Sources below TensorFlow, the images that this build has compiled, and the script that uses both.
+GPU_KIT := CMakeLists.txt README.md cc/core cc/python cmake cuda pyproject.toml tests/gpu \
+  tests/gpu_emulator tests/helpers tf_mavg_check tf_mavg_cli tools/gpu_proof
+
+gpu-kit: $(STAMPS)/package
+	rm -rf build/gpu_kit && mkdir -p build/gpu_kit dist
+	git ls-files -z $(GPU_KIT) | tar --create --null --files-from=- | tar -x -C build/gpu_kit
+	cp -r $$(ls -d build/cp*/gpu_images) build/gpu_kit/images
+	tar --create --gzip --file=dist/gpu_kit.tar.gz -C build gpu_kit
+	ls -l dist/gpu_kit.tar.gz
 
 clean:
 	rm -rf $(VENV) build dist out

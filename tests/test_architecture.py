@@ -123,7 +123,7 @@ def test_the_benchmark_uses_what_users_do_and_the_compiled_module(path):
     assert set(re.findall(r"^\s*from tf_mavg import (.+)$", text, re.MULTILINE)) <= {"_native"}
 
 
-TOOLS = sorted((ROOT / "tools").rglob("*.py"))
+TOOLS = sorted((ROOT / "tools" / "gpu_kit").rglob("*.py"))
 
 
 def roots_imported(path: Path) -> set[str]:
@@ -148,6 +148,17 @@ def test_a_tool_imports_neither_the_package_nor_tensorflow(path):
 @pytest.mark.parametrize("name", ["unpack", "cublas"])
 def test_what_travels_alone_needs_the_standard_library_only(name):
     assert roots_imported(ROOT / "tools" / "gpu_kit" / f"{name}.py") <= sys.stdlib_module_names
+
+
+BELOW_TENSORFLOW = sorted(
+    [*(ROOT / "tf_mavg_check").glob("*.py"), *(ROOT / "tools" / "gpu_proof").glob("*.py")]
+)
+
+
+@pytest.mark.parametrize("path", BELOW_TENSORFLOW, ids=lambda path: path.name)
+def test_what_checks_an_installation_needs_neither_the_package_nor_tensorflow(path):
+    others = {"tf_mavg_check", "numpy", "ml_dtypes", "torch"}
+    assert roots_imported(path) <= sys.stdlib_module_names | others
 
 
 def test_only_the_command_line_knows_the_benchmark():

@@ -1,8 +1,8 @@
 """Checks of device 0, in this process and, with the other kind of image, in one more.
 
 A context of CUDA keeps the kernels that it has loaded, so machine code and PTX take a process each.
-`python -m tf_mavg_check.gpu` is the second one: it prints a line of JSON for each result; the forms of
-table are its arguments, both if there is none.
+`python -m tf_mavg_check.gpu` is the second one: it prints a line of JSON for each result; the
+forms of table are its arguments, both if there is none.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 ROWS: Final = 7
 SECONDS_A_ROW: Final = 0.01
 ENQUEUED: Final = 20  # Launches, for what one costs the host.
-MOST_LAUNCHES: Final = 200  # Of a row: a driver's queue holds about a thousand.
+# Of a row: a queue of more, with 32 KB of parameters each, was full on an H200.
+MOST_LAUNCHES: Final = 100
 LONGEST_HOLD: Final = 0.1  # Seconds, in which the host enqueues a row.
 RATE: Final = float(reference.rate_of(0.999))
 LARGE: Final = 2**28  # Elements of the one large variable: a gigabyte in float32.

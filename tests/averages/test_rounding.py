@@ -9,10 +9,10 @@ import tensorflow as tf
 from graphs import letters
 from oracle import BFLOAT16, FLOAT16, FLOAT32, assert_same_bits, normal, updated
 from replicated_runs import components
-from tf_mavg_check.reference import HALVES, updated_stochastically
 
 import tf_mavg
 from tf_mavg import decays
+from tf_mavg_check.reference import HALVES, updated_stochastically
 
 tf1 = tf.compat.v1
 

@@ -13,8 +13,8 @@ import pytest
 import tf_mavg_check
 from tf_mavg_check import comparing, kernels, native, reference
 from tf_mavg_check.results import Wrong
-from tf_mavg_check.running import results_of
 from tf_mavg_check.runners import Cpu
+from tf_mavg_check.running import results_of
 
 PACKAGES = Path(tf_mavg_check.__file__).parents[1]
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def check_without_tensorflow(native_alone, tmp_path):
         if not (native_alone / package).exists():
             (native_alone / package).symlink_to(PACKAGES / package)
 
-    def call(*arguments, **variables):
+    def call(*arguments: str, **variables: str):
         program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tf_mavg_cli import main; "
         program += "main(prog_name='tf_mavg')"
         return subprocess.run(
@@ -120,14 +120,16 @@ class WrongCpu(Cpu):
     """A CPU whose update forgets the last element of a list's last array."""
 
     def update(self, averages, variables, rates, offsets):
+        """Puts one element back."""
         kept = averages[0][-1][-1].copy()
         super().update(averages, variables, rates, offsets)
         averages[0][-1][-1] = kept
 
-    def swap(self, first, second, offsets):
+    def swap(self, *_: object):
         """Does nothing."""
 
-    def all_finite(self, variables, offsets):
+    def all_finite(self, *_: object):
+        """Finds all finite."""
         return True
 
 
@@ -150,7 +152,7 @@ def test_nan_is_nan_whatever_its_payload_and_a_zero_has_a_sign():
 
 
 def test_whatever_a_check_raises_is_a_failure(monkeypatch):
-    def broken(*_):
+    def broken(*_: object):
         raise OSError(5, "no such device")
 
     monkeypatch.setattr(Cpu, "swap", broken)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tf_mavg_check.reference import random_bits
 
 from tf_mavg import _native
+from tf_mavg_check.reference import random_bits
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 SIZE = 2**16

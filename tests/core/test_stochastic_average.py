@@ -19,9 +19,16 @@ from oracle import (
     patterns,
     rate_of,
 )
-from tf_mavg_check.reference import HALVES, LARGEST, SMALLEST, random_bits, rounded, updated_stochastically
 
 from tf_mavg import _native
+from tf_mavg_check.reference import (
+    HALVES,
+    LARGEST,
+    SMALLEST,
+    random_bits,
+    rounded,
+    updated_stochastically,
+)
 
 KEY = (3, 8, 0)
 

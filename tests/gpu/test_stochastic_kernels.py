@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from gpu_arrays import assert_same_numbers, sizes_around_boundaries
 from oracle import FLOAT16, assert_same_bits, normal, patterns, rate_of
-from tf_mavg_check.reference import HALVES, LARGEST
 
 from tf_mavg import _native
+from tf_mavg_check.reference import HALVES, LARGEST
 
 pytestmark = pytest.mark.gpu
 half = pytest.mark.parametrize("dtype", HALVES, ids=str)

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from keras_models import KERAS, averages, compiled_faces, data, faces
 from oracle import FLOAT64, assert_same_bits
-from tf_mavg_check.reference import HALVES, updated_stochastically
 
 from tf_mavg import decays
+from tf_mavg_check.reference import HALVES, updated_stochastically
 
 # Keras reads its variables as NumPy 2 will not have it.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

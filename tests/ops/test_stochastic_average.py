@@ -12,10 +12,10 @@ from oracle import (
     normal,
     updated,
 )
-from tf_mavg_check.reference import HALVES, updated_stochastically
 
 from tf_mavg import ops
 from tf_mavg._ops.library import OPS
+from tf_mavg_check.reference import HALVES, updated_stochastically
 
 INT64_MAX = 2**63 - 1
 half = pytest.mark.parametrize("dtype", HALVES, ids=str)

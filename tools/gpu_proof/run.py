@@ -1,4 +1,6 @@
-"""Proves on a machine with a GPU what lies below TensorFlow: python3 run.py OUT [--only STEP...]
+"""Proves on a machine with a GPU what lies below TensorFlow.
+
+    python3 run.py OUT [--only STEP...]
 
 Builds it from the sources, with the compiled images of the folder `images` beside them if there is
 one, and then runs, each for a limited time and whatever became of those before:
@@ -8,8 +10,8 @@ one, and then runs, each for a limited time and whatever became of those before:
 - compute-sanitizer and Nsight Compute, if they are there.
 Leaves the output of each in OUT, and steps.json: names, statuses, seconds.
 
-Needs a compiler, Python's headers, and the packages numpy, ml_dtypes, click, pybind11, cmake, ninja,
-pytest of the Python that runs it; a CUDA toolkit for the last step only.
+Needs a compiler, Python's headers, and the packages numpy, ml_dtypes, click, pybind11, cmake,
+ninja, pytest of the Python that runs it; a CUDA toolkit for the last step only.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 METRICS = [
     "gpu__time_duration.sum",
@@ -42,7 +44,10 @@ class Steps:
         """Takes the folder of outputs, and variables of the environment."""
         self._out = out
         self._variables = variables
-        self._done: list[dict[str, object]] = []
+        self._list = out / "steps.json"
+        self._done: dict[str, dict[str, object]] = {}
+        if self._list.exists():  # Of the steps that ran before.
+            self._done = json.loads(self._list.read_text(encoding="utf-8"))
 
     def run(self, name: str, seconds: float, *command: object) -> bool:
         """Runs a command for so many seconds at most; says whether it succeeded."""
@@ -55,6 +60,7 @@ class Steps:
                     env={**os.environ, **self._variables},
                     stdout=output,
                     stderr=subprocess.STDOUT,
+                    cwd=self._out,  # Not the sources, whose tf_mavg has no compiled part.
                     timeout=seconds,
                     check=False,
                 ).returncode
@@ -63,8 +69,8 @@ class Steps:
             except FileNotFoundError as error:
                 status = str(error)
         took = time.perf_counter() - began
-        self._done.append({"step": name, "status": status, "seconds": round(took, 1)})
-        (self._out / "steps.json").write_text(json.dumps(self._done, indent=1), encoding="utf-8")
+        self._done[name] = {"status": status, "seconds": round(took, 1)}
+        self._list.write_text(json.dumps(self._done, indent=1), encoding="utf-8")
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         print(f"== {name}: {status}, {took:.1f} s", *lines[-12:], sep="\n", flush=True)
         return status == 0
@@ -86,7 +92,7 @@ def main() -> None:
         if arguments.only and name not in arguments.only:
             continue
         if not steps.run(name, seconds, *command) and name in {"configure", "build"}:
-            raise SystemExit("Without a build there is nothing to prove.")
+            sys.exit("Without a build there is nothing to prove.")
 
 
 def commands(out: Path, elements: str | None) -> dict[str, tuple[float, list[object]]]:
@@ -123,7 +129,7 @@ def commands(out: Path, elements: str | None) -> dict[str, tuple[float, list[obj
             ],
         ),
         "torch": (90, [python, HERE / "compare.py", out / "torch.json", *sizes]),
-        "memcheck": (90, [*watched, "memcheck", python, "-m", "tf_mavg_check.gpu", "large"]),
+        "memcheck": (60, [*watched, "memcheck", python, HERE / "each_kernel.py", *sizes]),
         "racecheck": (60, [*watched, "racecheck", python, HERE / "each_kernel.py", *sizes]),
         "initcheck": (60, [*watched, "initcheck", python, HERE / "each_kernel.py", *sizes]),
         "profile": (

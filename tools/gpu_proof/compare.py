@@ -1,8 +1,10 @@
-"""Measures the fused kernels and torch's on one GPU, in one process: python compare.py OUTPUT.json
+"""Measures the fused kernels and torch's on one GPU, in one process.
 
-Both work in the primary context of device 0. Each contestant's row of launches waits, behind a delay
-on the device, until the host has enqueued all of it, so that neither pays for the host. Contestants
-take turns; a figure is the median over the turns.
+    python compare.py OUTPUT.json [ELEMENTS]
+
+Both work in the primary context of device 0. Each contestant's row of launches waits, behind a
+delay on the device, until the host has enqueued all of it, so that neither pays for the host.
+Contestants take turns; a figure is the median over the turns.
 
 What the host pays is measured apart: the seconds of the call that enqueues one pass.
 """
@@ -13,13 +15,15 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from tf_mavg_check import machine, speed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TURNS = 9
 SECONDS_A_ROW = 0.01
@@ -50,7 +54,7 @@ def of_torch(name: str, bytes_an_element: int, launch: Callable[[], object]) -> 
 
     def seconds_a_launch(launches: int) -> float:
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda._sleep(DELAY_CYCLES)  # noqa: SLF001 - torch's own tests delay a stream so.
+        torch.cuda._sleep(DELAY_CYCLES)
         begin.record()
         for _ in range(launches):
             launch()
@@ -81,14 +85,14 @@ def contestants(elements: list[int], form: str) -> list[Contestant]:
         )
 
         def lerp(averages: Any = averages, variables: Any = variables) -> None:
-            torch._foreach_lerp_(averages, variables, RATE)  # noqa: SLF001 - as torch's EMA does.
+            torch._foreach_lerp_(averages, variables, RATE)
 
         def two_ops(averages: Any = averages, variables: Any = variables) -> None:
-            torch._foreach_mul_(averages, 1 - RATE)  # noqa: SLF001 - the peer before lerp.
-            torch._foreach_add_(averages, variables, alpha=RATE)  # noqa: SLF001
+            torch._foreach_mul_(averages, 1 - RATE)
+            torch._foreach_add_(averages, variables, alpha=RATE)
 
         def copy(averages: Any = averages, variables: Any = variables) -> None:
-            torch._foreach_copy_(averages, variables)  # noqa: SLF001
+            torch._foreach_copy_(averages, variables)
 
         size = dtype.itemsize
         found.append(of_torch(f"_foreach_lerp_, {name}", 3 * size, lerp))
@@ -149,7 +153,8 @@ def main(output: str, most_elements: str = str(speed.LARGE)) -> None:
             if row["workload"] == workload:
                 print(
                     f"{workload:13} {row['contestant']:45} {1e6 * row['seconds']:10.1f} us "
-                    f"{row['gigabytes_a_second']:8.0f} GB/s, host {1e6 * row['host_seconds']:7.1f} us",
+                    f"{row['gigabytes_a_second']:8.0f} GB/s, "
+                    f"host {1e6 * row['host_seconds']:7.1f} us",
                     flush=True,
                 )
     facts = {**machine.facts(), "torch": torch.__version__, "CUDA of torch": torch.version.cuda}

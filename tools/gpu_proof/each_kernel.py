@@ -1,4 +1,6 @@
-"""Runs every kernel once, for tools that watch kernels: python each_kernel.py [ELEMENTS]
+"""Runs every kernel once, for tools that watch kernels.
+
+    python each_kernel.py [ELEMENTS]
 
 One variable of so many elements, so that a profiler sees each kernel at its full speed.
 """

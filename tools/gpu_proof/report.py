@@ -1,0 +1,149 @@
+"""Writes the tables of a page from the results of a run on a GPU.
+
+    python report.py FOLDER PAGE
+
+FOLDER holds check.json, torch.json and profile.csv of run.py, and gpu.json of `tf_mavg bench`. The
+tables stand between the page's marks <!-- gpu --> and <!-- /gpu -->.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+OURS, TORCH = "tf_mavg: ", "torch: "
+# A kernel of ours, and torch's of the same result where it has one.
+PAIRS = {
+    "update, float32": "_foreach_lerp_, float32",
+    "update, bfloat16": "_foreach_lerp_, bfloat16",
+    "update, float16": "_foreach_lerp_, float16",
+    "update, bfloat16 in float32": None,
+    "update, split": None,
+    "swap, float32": None,
+}
+# By the names of run.py's METRICS: the heading, and the number that a cell's is divided by.
+REGISTERS = "launch__registers_per_thread"
+READ, WRITTEN = "dram__bytes_read.sum", "dram__bytes_write.sum"
+THROUGHPUT = "dram__throughput.avg.pct_of_peak_sustained_elapsed"
+WARPS = "sm__warps_active.avg.pct_of_peak_sustained_active"
+PROFILED_ELEMENTS = 2**26  # Of each_kernel.py.
+
+
+def table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of Markdown; all columns but the first are numbers."""
+    rule = ["---"] + ["--:"] * (len(heads) - 1)
+    return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
+
+
+def kernels(check: dict[str, Any], measured: dict[str, Any]) -> list[str]:
+    """What a pass takes on the device, and what it costs the host."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {
+        (row["workload"], row["contestant"]): row for row in measured["rows"]
+    }
+    (copy,) = (figure for figure in check["figures"] if figure["of_copy"] is None)
+    bandwidth = copy["bytes_moved"] / copy["seconds"] / 1e9
+    lines = []
+    for workload in dict.fromkeys(row["workload"] for row in measured["rows"]):
+        for kernel, peer in PAIRS.items():
+            row = rows[workload, OURS + kernel]
+            other = rows[workload, TORCH + peer] if peer else None
+            lines.append(
+                [
+                    f"{workload}: {kernel}",
+                    f"{1e6 * row['seconds']:,.1f}",
+                    f"{row['gigabytes_a_second'] / bandwidth:.2f}",
+                    f"{1e6 * other['seconds']:,.1f}" if other else "",
+                    f"{other['seconds'] / row['seconds']:.2f}" if other else "",
+                    f"{1e6 * row['host_seconds']:.0f}",
+                    f"{1e6 * other['host_seconds']:.0f}" if other else "",
+                ]
+            )
+    heads = ["workload: kernel", "us", "of the copy", "torch, us", "times torch"]
+    heads += ["host, us", "torch's host, us"]
+    facts = measured["facts"]
+    machine = f"{facts['GPU']}; {facts['processor']}; torch {facts['torch']}"
+    copied = f"The driver's copy of a gigabyte moves {bandwidth:,.0f} GB/s, read and written."
+    return [f"{machine}; {check['facts']['date']}. {copied}", "", *table(heads, lines)]
+
+
+def profile(folder: Path) -> list[str]:
+    """What Nsight Compute counted, a kernel a row."""
+    found: dict[str, dict[str, float]] = {}
+    with (folder / "profile.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            value = float(row["Metric Value"].replace(",", ""))
+            found.setdefault(row["Kernel Name"], {})[row["Metric Name"]] = value
+    lines = [
+        [
+            f"`{kernel}`",
+            f"{metrics[REGISTERS]:.0f}",
+            f"{metrics[READ] / PROFILED_ELEMENTS:.1f}",
+            f"{metrics[WRITTEN] / PROFILED_ELEMENTS:.1f}",
+            f"{metrics[THROUGHPUT]:.0f} %",
+            f"{metrics[WARPS]:.0f} %",
+        ]
+        for kernel, metrics in found.items()
+    ]
+    heads = ["kernel", "registers", "bytes read", "bytes written", "of the memory's peak"]
+    return table([*heads, "warps active"], lines)
+
+
+def in_tensorflow(results: dict[str, Any]) -> list[str]:
+    """What steps in TensorFlow took, a contestant a row."""
+    lines = []
+    for entry in results["steps"]:
+        slowest = max(contestant["median_s"] for contestant in entry["contestants"])
+        for contestant in entry["contestants"]:
+            name = f"{entry['operation']}: {contestant['name']}, {contestant['runner']}"
+            seconds = contestant["median_s"]
+            lines.append([name, f"{1e3 * seconds:.2f}", f"{slowest / seconds:.1f}"])
+    (workload,) = {entry["workload"] for entry in results["steps"]}
+    version = results["conditions"]["versions"]["tensorflow"]
+    heads = [f"{workload}, TensorFlow {version}", "ms", "times faster than the slowest"]
+    return table(heads, lines)
+
+
+def report(folder: Path) -> str:
+    """All tables of a folder of results."""
+    check, measured, steps = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("check", "torch", "gpu")
+    )
+    outcomes = [result["outcome"] for result in check["results"]]
+    counted = ", ".join(f"{outcomes.count(name)} {name}" for name in sorted(set(outcomes)))
+    return "\n".join(
+        [
+            f"`tf_mavg check`, machine code and PTX: {counted}.",
+            "",
+            *kernels(check, measured),
+            "",
+            f"Nsight Compute, on one variable of {PROFILED_ELEMENTS:,} elements, bytes an element:",
+            "",
+            *profile(folder),
+            "",
+            *in_tensorflow(steps),
+        ]
+    )
+
+
+def with_report(text: str, folder: Path) -> str:
+    """A page's text with its tables made anew."""
+    marked = re.compile(r"(?<=<!-- gpu -->\n).*?(?=<!-- /gpu -->)", re.DOTALL)
+    if not marked.search(text):
+        message = "The page must hold the marks <!-- gpu --> and <!-- /gpu -->."
+        raise ValueError(message)
+    return marked.sub(lambda _: f"{report(folder)}\n", text)
+
+
+def main(folder: str, page: str) -> None:
+    """Writes the page anew."""
+    path = Path(page)
+    path.write_text(with_report(path.read_text(encoding="utf-8"), Path(folder)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
