@@ -4,6 +4,8 @@
 #   make check    lint, and the tests of what most changes touch: within two minutes
 #   make test     build, install and run the whole test suite
 #   make lint     formatting, static checks and types
+#   make docs     the pages of docs/, built into out/docs
+#   make docs-test   look at each page in a browser; needs Chromium
 #   make bench    measure against the peers, write bench/results
 #   make wheel    a repaired wheel in dist/
 #   make gpu-kit  dist/gpu_kit.tar.gz: what proves the GPU kernels on another machine
@@ -35,7 +37,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo check test lint bench wheel gpu-kit clean
+.PHONY: install demo check test lint docs docs-test bench wheel gpu-kit clean
 
 install: $(STAMPS)/package
 
@@ -44,12 +46,13 @@ demo: $(STAMPS)/package $(STAMPS)/demo
 
 bench: $(STAMPS)/package $(STAMPS)/bench
 	$(BIN)/tf_mavg bench measure --folder bench/results
-	$(BIN)/tf_mavg bench report --folder bench/results --page docs/speed.md --page README.md
+	$(BIN)/tf_mavg bench report --folder bench/results --page docs/speed.md --page docs/costs.md \
+	  --page README.md
 
 check: lint $(STAMPS)/package $(STAMPS)/test
 	$(BIN)/pytest --quiet $(PYTEST_WORKERS) -m "not slow" $(CHECKED_TESTS) $(PYTEST_ARGS)
 
-test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo dist/stamp
+test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
 	$(BIN)/pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) --device gpu $(DEVICE_TESTS)
 
@@ -58,6 +61,14 @@ lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h' '*.cu' '*.cuh')
+
+docs: $(STAMPS)/package $(STAMPS)/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs out/docs
+	@echo "Open out/docs/index.html."
+
+# Chromium comes from the system, as by `apt-get install chromium`; TF_MAVG_CHROMIUM names another one.
+docs-test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/docs $(STAMPS)/docs-test
+	TF_MAVG_BROWSER_TESTS=required $(BIN)/pytest tests/docs $(PYTEST_ARGS)
 
 wheel: dist/stamp
 
@@ -90,7 +101,8 @@ $(STAMPS)/venv:
 	mkdir -p $(STAMPS) && touch $@
 
 # One stamp a dependency group of pyproject.toml.
-$(STAMPS)/build $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/wheel $(STAMPS)/bench: \
+$(STAMPS)/build $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/wheel $(STAMPS)/bench \
+$(STAMPS)/docs $(STAMPS)/docs-test: \
   $(STAMPS)/%: pyproject.toml $(STAMPS)/venv
 	$(INSTALL) --group $*
 	touch $@

@@ -54,15 +54,15 @@ class ExponentialMovingAverage(
     Averages start at the value of their variable. With a list of decays each variable has as many
     averages, all updated in one pass; `index` then says which is meant.
 
-    Attributes:
-      holder: What has the averages, as in every other class that averages.
-
         ema = tf_mavg.ExponentialMovingAverage(decay=0.999)
         for batch in data:
             train_step(batch)
             ema.apply(variables)
         with ema.swapped():
             evaluate()
+
+    Attributes:
+      holder: What has the averages, as in every other class that averages.
     """
 
     def __init__(  # noqa: PLR0913 - the arguments of the class it replaces, and four more.
