@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .figures import (
@@ -206,4 +207,6 @@ def rows_table(part: Entry) -> str:
 def markdown(header: list[str], rows: list[list[str]], left: int) -> str:
     """A table whose first columns are aligned left, the others right."""
     rule = [*["---"] * left, *["---:"] * (len(header) - left)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
+    # An underscore at the edge of a word, as in torch._foreach_lerp_, would begin an emphasis.
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", "\n".join(lines))

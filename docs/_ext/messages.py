@@ -35,7 +35,7 @@ class Message(NamedTuple):
 def messages(root: Path = ROOT) -> list[Message]:
     """All messages of the Python package, the command line and the ops, file by file."""
     found: dict[Message, None] = {}
-    for folder in ("tf_mavg", "tf_mavg_cli", "cc/ops", "cc/kernels", "cc/xla"):
+    for folder in ("tf_mavg", "tf_mavg_cli", "bench", "cc/ops", "cc/kernels", "cc/xla"):
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in _READERS:
                 source = path.relative_to(root).as_posix()

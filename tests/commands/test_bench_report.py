@@ -5,7 +5,7 @@ import json
 import pytest
 from bench_results import example
 
-from tf_mavg._bench import figures, plots, tables
+from tf_mavg._bench import figures, parts, plots, tables
 from tf_mavg_cli import main
 
 
@@ -107,6 +107,11 @@ def test_a_plot_needs_something_to_plot(tmp_path):
 )
 def test_a_commit_is_shortened_but_not_its_dirt(commit, expected):
     assert tables.short(commit) == expected
+
+
+def test_names_with_underscores_are_no_emphasis():
+    table = parts.markdown(["by"], [["torch._foreach_lerp_"], ["tf_mavg"]], left=1)
+    assert table.splitlines()[2:] == [r"| torch.\_foreach_lerp\_ |", "| tf_mavg |"]
 
 
 def test_a_text_without_marks_takes_no_section():

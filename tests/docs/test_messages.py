@@ -29,7 +29,7 @@ def pattern(template):
 def test_messages_are_found_in_both_languages():
     assert len(MESSAGES) > 200
     folders = {message.source.partition("/")[0] for message in MESSAGES}
-    assert folders == {"tf_mavg", "tf_mavg_cli", "cc"}
+    assert folders == {"tf_mavg", "tf_mavg_cli", "bench", "cc"}
 
 
 def averages_of(weight):

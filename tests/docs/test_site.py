@@ -54,6 +54,13 @@ def test_every_link_leads_to_a_page_and_an_anchor(built):
     assert followed > 1000
 
 
+def test_no_page_shows_its_markup(built):
+    for path, page in built.items():
+        assert (
+            re.findall(r"^ *(?:\.\. [\w-]+::|```|:::|\{\w+\}`).*", page.text, re.MULTILINE) == []
+        ), path
+
+
 def test_every_image_is_there(built):
     images = [path.parent / unquote(src) for path, page in built.items() for src in page.images]
     assert len(images) >= 2
