@@ -68,7 +68,7 @@ docs: $(STAMPS)/package $(STAMPS)/docs
 
 # Chromium comes from the system, as by `apt-get install chromium`; TF_MAVG_CHROMIUM names another one.
 docs-test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/docs $(STAMPS)/docs-test
-	TF_MAVG_BROWSER_TESTS=required $(BIN)/pytest tests/docs $(PYTEST_ARGS)
+	TF_MAVG_BROWSER_TESTS=required $(BIN)/pytest tests/docs/test_browser.py $(PYTEST_ARGS)
 
 wheel: dist/stamp
 

@@ -1,12 +1,10 @@
-"""The promises of README.md and docs/: programs run as pasted, and what they name is there."""
+"""The promises of README.md and docs/: README's programs run as pasted, and names are there."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
+from page_programs import check_runs, programs_of
 from places import ROOT
 
 from tf_mavg._bench import tables
@@ -14,39 +12,18 @@ from tf_mavg._bench import tables
 README = (ROOT / "README.md").read_text()
 GUIDES = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", *GUIDES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-# A fragment stands after a comment, which a reader does not see, with what comes before it.
-PROGRAM = re.compile(r"(?:<!-- before\n(.*?)-->\n)?```python\n(.*?)```", re.DOTALL)
-PROGRAMS = {
-    f"{page.relative_to(ROOT)} {i}": "".join(program)
-    for page in PAGES
-    for i, program in enumerate(PROGRAM.findall(page.read_text()))
-}
+PROGRAMS = programs_of([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def test_there_are_programs_to_run():
     assert sum(name.startswith("README.md") for name in PROGRAMS) >= 3
-    with_programs = {name.partition(".")[0] for name in PROGRAMS}
-    assert with_programs >= {
-        f"docs/{name}" for name in ("files", "keras", "swap", "migrate/addons")
-    }
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_program_runs_as_it_is(program, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", program],
-        cwd=tmp_path,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    # A comment behind a print says what it prints.
-    for expected in re.findall(r"print\(.*\)  # (.+)", program):
-        assert expected in done.stdout
+    check_runs(program, tmp_path)
 
 
 def anchors(text: str) -> set[str]:

@@ -77,3 +77,10 @@ def test_a_wide_table_scrolls_by_itself(tab, site):
     assert tab.evaluate(TOO_WIDE) == []
     tab.add_style_tag(content=".table-wrapper, article * { overflow: visible !important; }")
     assert tab.evaluate(TOO_WIDE) != []
+
+
+def test_the_search_finds_a_page(tab, site):
+    tab.goto((site / "search.html").as_uri() + "?q=swapped_for_saving")
+    found = tab.locator("#search-results li a")
+    found.first.wait_for()
+    assert any("files.html" in link.get_attribute("href") for link in found.all())

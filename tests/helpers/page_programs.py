@@ -1,0 +1,38 @@
+"""Programs in pages of Markdown, and running one as a reader would."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from places import ROOT
+
+# A fragment stands after a comment, which a reader does not see, with what comes before it.
+PROGRAM: Final = re.compile(r"(?:<!-- before\n(.*?)-->\n)?```python\n(.*?)```", re.DOTALL)
+
+
+def programs_of(pages: Iterable[Path]) -> dict[str, str]:
+    """The programs of pages, by page and number."""
+    return {
+        f"{page.relative_to(ROOT)} {i}": "".join(program)
+        for page in pages
+        for i, program in enumerate(PROGRAM.findall(page.read_text()))
+    }
+
+
+def check_runs(program: str, folder: Path) -> None:
+    """Runs a program in a folder; a comment behind a `print` says what it must print."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", program],
+        cwd=folder,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for expected in re.findall(r"print\(.*\)  # (.+)", program):
+        assert expected in done.stdout
