@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[2]
+PACKAGES: Final = ("tf_mavg", "tf_mavg_cli", "tf_mavg_check", "bench")
+FOLDERS: Final = (*PACKAGES, "cc/ops", "cc/kernels", "cc/xla")
 FILLED_IN: Final = "…"
 # How the guard of `tf_mavg._averages.swap` ends what it refuses.
 WHILE_SWAPPED: Final = f"while averages and {FILLED_IN} are swapped; {FILLED_IN}"
@@ -33,9 +35,9 @@ class Message(NamedTuple):
 
 
 def messages(root: Path = ROOT) -> list[Message]:
-    """All messages of the Python package, the command line and the ops, file by file."""
+    """All messages of the Python packages and the ops, file by file."""
     found: dict[Message, None] = {}
-    for folder in ("tf_mavg", "tf_mavg_cli", "bench", "cc/ops", "cc/kernels", "cc/xla"):
+    for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in _READERS:
                 source = path.relative_to(root).as_posix()
