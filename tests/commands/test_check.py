@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import tf_mavg_check
-from tf_mavg_check import comparing, kernels, native, reference
-from tf_mavg_check.results import Wrong
+from tf_mavg_check import comparing, cpu, kernels, native, reference
+from tf_mavg_check.results import Result, Wrong
 from tf_mavg_check.runners import Cpu
 from tf_mavg_check.running import results_of
 
+COMMAND = "from tf_mavg_cli import main; main(['check', *sys.argv[1:]], prog_name='tf_mavg')"
+PART = "import runpy; runpy.run_module('tf_mavg_check.gpu', run_name='__main__', alter_sys=True)"
 PACKAGES = Path(tf_mavg_check.__file__).parents[1]
 ROOT = Path(__file__).parents[2]
 
@@ -35,11 +37,10 @@ def check_without_tensorflow(native_alone, tmp_path):
         if not (native_alone / package).exists():
             (native_alone / package).symlink_to(PACKAGES / package)
 
-    def call(*arguments: str, **variables: str):
-        program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tf_mavg_cli import main; "
-        program += "main(prog_name='tf_mavg')"
+    def call(*arguments: str, program=COMMAND, **variables: str):
+        start = f"import sys; sys.path.insert(0, sys.argv.pop(1)); {program}"
         return subprocess.run(
-            [sys.executable, "-S", "-c", program, native_alone, "check", *arguments],
+            [sys.executable, "-S", "-c", start, native_alone, *arguments],
             env={**os.environ, **variables},
             cwd=tmp_path,
             text=True,
@@ -83,22 +84,29 @@ def test_a_gpu_is_checked_in_both_forms_and_measured(check_without_tensorflow, e
     assert [overhead["variables"] for overhead in report["overheads"]] == [1, 1000]
 
 
-@pytest.mark.slow
-def test_machine_code_that_the_device_refuses_fails_and_ptx_is_checked(
-    check_without_tensorflow, emulator_libraries
-):
+@pytest.fixture
+def results_on_gpu(check_without_tensorflow):
+    """Results of one form of table, of a process with variables of the environment."""
+
+    def call(form, **variables: str):
+        done = check_without_tensorflow(form, program=PART, **variables)
+        assert done.returncode == 0, done.stderr
+        results = (Result(*json.loads(line)) for line in done.stdout.splitlines())
+        return {result.subject.partition(": ")[2]: result for result in results}
+
+    return call
+
+
+def test_machine_code_that_the_device_refuses_fails(results_on_gpu, emulator_libraries):
     variables = gpu.emulated(emulator_libraries) | {"TF_MAVG_FORCE_PTX": "0"}
-    done = check_without_tensorflow("--no-speed", **variables)
-    assert done.returncode == 1
-    refused = [line for line in done.stdout.splitlines() if line.startswith("failed")]
-    assert refused
-    assert all("CUDA_ERROR_NO_BINARY_FOR_GPU" in line for line in refused if "update" in line)
-    assert "passed    GPU, PTX, large tables: swap" in done.stdout
-    assert "Do not train with this installation on this machine" in done.stdout
+    results = results_on_gpu("small", **variables)
+    assert results.pop("elements beyond 2^32").outcome == "left out"
+    assert {result.outcome for result in results.values()} == {"failed"}
+    assert "CUDA_ERROR_NO_BINARY_FOR_GPU" in results["update, float32"].detail
+    assert results["update, float32"].subject.startswith("GPU, machine code, small tables")
 
 
-@pytest.mark.slow
-def test_a_wrong_gpu_kernel_fails(check_without_tensorflow, emulator_libraries, tmp_path):
+def test_a_wrong_gpu_kernel_fails_and_the_others_pass(results_on_gpu, emulator_libraries, tmp_path):
     (ptx,) = (
         image["data"].rstrip(b"\0").decode()
         for image in native.native().gpu_images()
@@ -107,13 +115,21 @@ def test_a_wrong_gpu_kernel_fails(check_without_tensorflow, emulator_libraries, 
     begin = ptx.index("moving_average_float64_1(")
     wrong = tmp_path / "wrong.ptx"
     wrong.write_text(ptx[:begin] + ptx[begin:].replace("sub.rn.f64", "add.rn.f64", 1))
-    done = check_without_tensorflow(
-        "--no-speed", **gpu.emulated(emulator_libraries, ptx=wrong, compute_capability="9.0")
-    )
+    results = results_on_gpu("small", **gpu.emulated(emulator_libraries, ptx=wrong))
+    failed = {name for name, result in results.items() if result.outcome == "failed"}
+    assert failed == {"update, float64"}
+    assert results["update, float64"].detail.startswith("1 averages, list None unaligned: ")
+
+
+def test_a_failure_ends_the_command_with_status_1_and_says_what_to_do(
+    run_command, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(cpu, "results", lambda: [Result("CPU, baseline: swap", "failed", "wrong")])
+    monkeypatch.setattr("tf_mavg_check.gpu.results", list)
+    done = run_command("check", "--no-speed", cwd=tmp_path)
     assert done.returncode == 1
-    failed = [line for line in done.stdout.splitlines() if line.startswith("failed")]
-    assert any("update, float64: 1 averages" in line for line in failed)
-    assert not any("update, float32" in line for line in failed if "small" in line)
+    assert "failed    CPU, baseline: swap: wrong" in done.stdout
+    assert "1 failed. Do not train with this installation on this machine: report" in done.stdout
 
 
 class WrongCpu(Cpu):
@@ -147,7 +163,7 @@ def test_a_wrong_cpu_kernel_fails_and_the_others_pass():
 def test_nan_is_nan_whatever_its_payload_and_a_zero_has_a_sign():
     nans = np.array([0x7FC00000, 0x7FC00001], np.uint32).view(np.float32)
     assert comparing.compare([nans[:1]], [nans[1:]], what="NaN") == 1
-    with pytest.raises(Wrong, match=r"zeros: 1 of 1 elements differ.*Expected: .*0.0, received: "):
+    with pytest.raises(Wrong, match=r"zeros: 1 of 1 elements differ.*Expected: .*-0\.0"):
         comparing.compare([np.zeros(1)], [-np.zeros(1)], what="zeros")
 
 

@@ -23,13 +23,41 @@ from tf_mavg._averages.replicas import (
     check_can_swap,
     two_lists,
 )
-from tf_mavg._compat.distribute import components_of
+from tf_mavg._compat.distribute import components_of, strategy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tf_mavg._averages.averages import Averages
     from tf_mavg._averages.entry import Entry
+
+
+class _Divided:
+    """Entries by how their values are exchanged: found once for a list, since it takes a while."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        """Divides the entries."""
+        self.entries = entries
+        # Of a sharded variable, which has no strategy of its own, that of its shards.
+        firsts = [one for entry in entries for one in components_of(entry.variable)[:1]]
+        made_in = [*(entry.strategy for entry in entries), *map(strategy_of, firsts)]
+        self.strategies = list({id(strategy): strategy for strategy in made_in}.values())
+        self.unlike = [entry for entry in entries if not entry.is_alike]
+        self.others = [one for entry in entries for _, one in others_of(entry)]
+        self._alike: ops.Binding | None = None
+
+    @property
+    def unlike_pairs(self) -> list[tuple[Any, tf.Variable]]:
+        """Averages of another dtype than their variables."""
+        return [pair for entry in self.unlike for pair in entry.pairs]
+
+    def exchange_alike(self) -> None:
+        """Exchanges the averages of their variables' dtypes, in eager mode."""
+        if self._alike is None and len(self.unlike) < len(self.entries):
+            alike = [pair for e in self.entries if e.is_alike for pair in e.pairs]
+            self._alike = ops.Binding(*two_lists(alike))
+        if self._alike is not None:
+            self._alike.swap_variables()
 
 
 class Exchange:
@@ -40,10 +68,7 @@ class Exchange:
         self._averages = averages
         self._index = index
         self._held = HeldValues()
-        # The entries that were divided last, into those of one dtype, which are bound, and others.
-        self._divided_for: list[Entry] | None = None
-        self._alike: ops.Binding | None = None
-        self._unlike: list[tuple[Any, tf.Variable]] = []
+        self._divided = _Divided([])
         self._ops: dict[tuple[tf.Graph, int], tuple[tf.Operation, tf.Operation]] = {}
 
     def __call__(self) -> tf.Operation | None:
@@ -63,42 +88,39 @@ class Exchange:
                 "places with variables, or create_averages(variables)."
             )
             raise RuntimeError(message)
-        check_can_swap(entries)
+        if self._divided.entries is not entries:
+            self._divided = _Divided(entries)
+        check_can_swap(self._divided.strategies)
         check_can_spread(entries, "are swapped")
         self._averages.lazy.catch_up_all()
         if not tf.executing_eagerly():
             averages, variables = two_lists([pair for entry in entries for pair in entry.pairs])
             check_can_compile(variables)
             return ops.swap_variables(averages, variables)
-        if self._divided_for is not entries:
-            self._divided_for = entries
-            alike = [pair for entry in entries if entry.is_alike for pair in entry.pairs]
-            self._alike = ops.Binding(*two_lists(alike)) if alike else None
-            self._unlike = [pair for e in entries if not e.is_alike for pair in e.pairs]
         if self._averages.state.is_swapped:
-            self._check_can_swap_back(entries)
-            self._swap_back(entries)
+            self._check_can_swap_back()
+            self._swap_back()
         else:
-            check_all_workers_swap(entries)
-            self._swap(entries)
+            check_all_workers_swap(self._divided.strategies)
+            self._swap()
         return None
 
-    def _swap(self, entries: Sequence[Entry]) -> None:
+    def _swap(self) -> None:
         """Gives the variables their averages; if something fails, none of them."""
-        self._exchange_alike()
+        self._divided.exchange_alike()
         try:
-            others = [one for entry in entries for _, one in others_of(entry)]
-            self._held.hold([*(variable for _, variable in self._unlike), *others])
-            for average, variable in self._unlike:
+            unlike = self._divided.unlike_pairs
+            self._held.hold([*(variable for _, variable in unlike), *self._divided.others])
+            for average, variable in unlike:
                 variable.assign(tf.cast(average, variable.dtype))
-            spread(entries)
+            spread(self._divided.entries)
         except BaseException:
             self._swap_back_held()
             raise
 
-    def _check_can_swap_back(self, entries: Sequence[Entry]) -> None:
+    def _check_can_swap_back(self) -> None:
         """Raises TypeError if a file had averages in places that these could not have come from."""
-        unlike = [entry for entry in entries if not entry.is_alike]
+        unlike = self._divided.unlike
         if self._averages.state.is_restored and unlike:
             message = (
                 "A file with averages in the place of variables must be restored into averages of "
@@ -108,15 +130,15 @@ class Exchange:
             )
             raise TypeError(message)
 
-    def _swap_back(self, entries: Sequence[Entry]) -> None:
+    def _swap_back(self) -> None:
         """Gives the variables their own values."""
         is_restored = self._averages.state.is_restored
         self._swap_back_held()
         if is_restored:  # Then nothing was held: a file gave the variables their averages.
-            spread(entries)
+            spread(self._divided.entries)
 
     def _swap_back_held(self) -> None:
-        self._exchange_alike()
+        self._divided.exchange_alike()
         self._held.put_back()
 
     def hold(self, variables: Iterable[Any]) -> None:
@@ -126,10 +148,6 @@ class Exchange:
     def take_over(self, other: Exchange, memo: dict[int, Any]) -> None:
         """Holds what another one holds while swapped, for copies of its variables."""
         self._held = copy.deepcopy(other._held, memo)
-
-    def _exchange_alike(self) -> None:
-        if self._alike is not None:
-            self._alike.swap_variables()
 
     def there_and_back(self) -> tuple[tf.Operation, tf.Operation]:
         """Two operations in the default graph: each exchanges, and tells the graph's own steps.

@@ -31,12 +31,11 @@ from tf_mavg._compat.distribute import (
     name_of,
     replica_at_hand,
     steps_are_under_way,
-    strategy_of,
 )
 from tf_mavg._compat.tensorflow import compiles_with_xla
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tf_mavg._averages.entry import Entry
     from tf_mavg._averages.shares import Owner
@@ -185,11 +184,10 @@ def check_can_compile(components: Sequence[tf.Variable]) -> None:
 _SECONDS_TO_AGREE: Final = 5
 
 
-def check_all_workers_swap(entries: list[Entry]) -> None:
-    """Raises RuntimeError unless all workers are about to swap."""
-    strategies = {id(s): s for s in (strategy_of(entry.variable) for entry in entries)}
+def check_all_workers_swap(strategies: Iterable[Any]) -> None:
+    """Raises RuntimeError unless all workers of the strategies are about to swap."""
     try:
-        for strategy in filter(has_several_workers, strategies.values()):
+        for strategy in filter(has_several_workers, strategies):
             all_reduce_of_ones(strategy, _SECONDS_TO_AGREE)
     except tf.errors.OpError as error:
         message = (
@@ -200,7 +198,7 @@ def check_all_workers_swap(entries: list[Entry]) -> None:
         raise RuntimeError(message) from error
 
 
-def check_can_swap(entries: list[Entry]) -> None:
+def check_can_swap(strategies: Iterable[Any]) -> None:
     """Raises RuntimeError where a swap would be one of some components, or meet a step."""
     if replica_at_hand() is not None:
         message = (
@@ -208,10 +206,9 @@ def check_can_swap(entries: list[Entry]) -> None:
             "replica context; make it outside of strategy.run()."
         )
         raise RuntimeError(message)
-    for entry in entries:
-        if any(steps_are_under_way(strategy_of(one)) for one in components_of(entry.variable)[:1]):
-            message = (
-                "Averages and variables cannot change places while workers train. Received: a swap "
-                "before all scheduled steps are done; call the coordinator's join() first."
-            )
-            raise RuntimeError(message)
+    if any(map(steps_are_under_way, strategies)):
+        message = (
+            "Averages and variables cannot change places while workers train. Received: a swap "
+            "before all scheduled steps are done; call the coordinator's join() first."
+        )
+        raise RuntimeError(message)
