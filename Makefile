@@ -2,7 +2,8 @@
 #
 #   make demo     train on real data with averaging, print and plot what it brings
 #   make check    lint, and the tests of what most changes touch: within two minutes
-#   make test     build, install and run the whole test suite
+#   make test     build, install and run the test suite
+#   make test-long  the tests that take too long for it, before a release
 #   make lint     formatting, static checks and types
 #   make docs     the pages of docs/, built into out/docs
 #   make docs-test   look at each page in a browser; needs Chromium
@@ -37,7 +38,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo check test lint docs docs-test bench wheel gpu-kit clean
+.PHONY: install demo check test test-long lint docs docs-test bench wheel gpu-kit clean
 
 install: $(STAMPS)/package
 
@@ -53,8 +54,12 @@ check: lint $(STAMPS)/package $(STAMPS)/test
 	$(BIN)/pytest --quiet $(PYTEST_WORKERS) -m "not slow" $(CHECKED_TESTS) $(PYTEST_ARGS)
 
 test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
-	$(BIN)/pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
-	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) --device gpu $(DEVICE_TESTS)
+	$(BIN)/pytest $(PYTEST_WORKERS) -m "not long" $(PYTEST_ARGS)
+	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) -m "not long" --device gpu $(DEVICE_TESTS)
+
+test-long: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
+	$(BIN)/pytest $(PYTEST_WORKERS) -m long $(PYTEST_ARGS)
+	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) -m long --device gpu $(DEVICE_TESTS)
 
 lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/ruff check .

@@ -323,7 +323,13 @@ def fitted(k, m, strategy, placement):
 
 # Keras reads its variables as NumPy 2 will not have it.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize(("k", "m"), KERASES, ids=["keras", "tf_keras"])
+@pytest.mark.parametrize(
+    ("k", "m"),
+    [
+        pytest.param(*KERASES[0], id="keras"),
+        pytest.param(*KERASES[1], id="tf_keras", marks=pytest.mark.long),
+    ],
+)
 def test_a_fit_gives_the_bits_of_replicated_averages(k, m, two, tmp_path):
     model, optimizer, history = fitted(k, m, two, "sharded")
     other, whole, expected = fitted(k, m, two, "replicated")

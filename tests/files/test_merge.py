@@ -397,6 +397,7 @@ def program(*arguments: object, cwd: Path):
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_memory_is_that_of_two_of_the_largest_values(tmp_path):
     """Of 200 MB in values of 40 MB; small ones wait to be written together, up to 32 MB."""
@@ -416,7 +417,9 @@ def test_memory_is_that_of_two_of_the_largest_values(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", ["0", "3", "end", "renamed"])
+@pytest.mark.parametrize(
+    "at", [*(pytest.param(at, marks=pytest.mark.long) for at in ("0", "renamed")), "3", "end"]
+)
 def test_a_kill_leaves_no_half_output(tmp_path, at):
     values = {f"w{i}": np.full(MEGABYTE, i, np.float32) for i in range(6)}
     one = written(tmp_path / "in", **values)

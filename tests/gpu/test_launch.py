@@ -267,7 +267,7 @@ def test_a_machine_without_a_driver_is_told_so(run_program, tmp_path):
 def test_a_library_that_is_no_driver_is_told_so(run_program, emulator_libraries, tmp_path):
     (tmp_path / "libcuda.so.1").symlink_to(emulator_libraries / "libcudnn.so.9")
     assert re.search(
-        r"libcuda.so.1 lacks cuInit cuDriverGetVersion .* cuMemcpyDtoDAsync_v2. Install an NVIDIA "
+        r"libcuda.so.1 lacks cuInit cuDriverGetVersion .* cuEventElapsedTime. Install an NVIDIA "
         r"driver for CUDA 12.0 or newer.$",
         run_program(PROGRAM, "small", without_driver(tmp_path)).stderr.strip(),
     )

@@ -73,7 +73,16 @@ def assert_trains_as_alone(face, name, jit_compile):
 
 @pytest.mark.slow
 @jit
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("adam", "loss scale", "accumulation"),
+        *(
+            pytest.param(n, marks=pytest.mark.long)
+            for n in ("schedule", "clipping", "weight decay")
+        ),
+    ],
+)
 def test_training_is_the_wrapped_optimizers(name, jit_compile):
     assert_trains_as_alone(KERAS, name, jit_compile)
 
