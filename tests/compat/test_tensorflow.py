@@ -151,6 +151,29 @@ def test_bind_restored(tmp_path):
     restored.assert_existing_objects_matched()
 
 
+class Doubled(tf.Module):
+    """Restores a slot as twice its value."""
+
+    def _create_or_restore_slot_variable(self, slot_variable_position, slot_name, **_: object):
+        assert slot_name == "momentum"
+        value = compat.value_in_checkpoint(slot_variable_position)
+        self.twice = tf.Variable([0.0, 0.0])
+        compat.add_restored(slot_variable_position, [self.twice.assign(2 * value)])
+
+
+def test_add_restored(tmp_path):
+    weight = tf.Variable([1.5, 2.0])
+    optimizer = tf.compat.v1.train.MomentumOptimizer(0.1, 0.9)
+    optimizer.apply_gradients([(tf.constant([3.0, 4.0]), weight)])
+    path = tf.train.Checkpoint(optimizer=optimizer, weight=weight).write(str(tmp_path / "c"))
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        doubled, other = Doubled(), tf.Variable([0.0, 0.0])
+        restored = tf.train.Checkpoint(optimizer=doubled, weight=other).read(path)
+        session.run(doubled.twice.initializer)
+        restored.run_restore_ops(session)
+        np.testing.assert_array_equal(session.run(doubled.twice), [6.0, 8.0])
+
+
 def test_note_checkpoint_step(tmp_path):
     step = tf.Variable(0)
     manager = tf.train.CheckpointManager(

@@ -348,3 +348,24 @@ def test_a_refused_restore_leaves_the_count_of_saves(tmp_path):
     with pytest.raises(ValueError, match="must be one of a SwappingCheckpointManager"):
         fresh.manager.restore(path)
     assert fresh.checkpoint.save_counter.numpy() == 0
+
+
+@pytest.mark.parametrize("tracked", ["net", "nothing"])
+def test_a_session_refuses_averages_in_the_place_of_variables(tracked, tmp_path):
+    run = Run(tmp_path / "manager").train(3)
+    swapped, plain = run.manager.save(), run.checkpoint.write(str(tmp_path / "plain"))
+    expected = run.state()[2:4]
+    with tf.Graph().as_default(), tf1.Session() as session:
+        net = tf.Module()
+        net.a, net.b = tf.Variable([0.0], name="a"), tf.Variable([[0.0, 0.0]], name="b")
+        averages = tf_mavg.ExponentialMovingAverage(0.5)
+        averages.create_averages([net.a, net.b])
+        objects = {"net": net} if tracked == "net" else {}
+        checkpoint = tf.train.Checkpoint(**objects, averages=averages)
+        with pytest.raises(RuntimeError, match="in the place of variables; restore it by"):
+            checkpoint.restore(swapped)
+        status = checkpoint.restore(plain).expect_partial()
+        if tracked == "net":
+            status.initialize_or_restore(session)
+            received = session.run([averages.average(one) for one in (net.a, net.b)])
+            assert [value.tolist() for value in received] == expected

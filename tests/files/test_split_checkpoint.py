@@ -42,13 +42,27 @@ class Trainer:
                 variable.assign(normal(rng, 40, np.dtype(variable.dtype.as_numpy_dtype)))
             self.ema.apply(self.variables)
 
-    def exact(self):
-        """All averages with all of their bits."""
+    def values(self):
+        """All averages with all of their bits, as tensors."""
         return [
-            self.ema.average_value(variable, index).numpy()
+            self.ema.average_value(variable, index)
             for index in range(2)
             for variable in self.variables
         ]
+
+    def exact(self):
+        """All averages with all of their bits."""
+        return [value.numpy() for value in self.values()]
+
+
+def assert_restored(received, expected):
+    """Has averages be those of a file, to all bits that they can hold."""
+    for before, after in zip(expected, received, strict=True):
+        wide, wide_after = before.astype(FLOAT32), after.astype(FLOAT32)
+        if after.dtype == BFLOAT16 and before.dtype == FLOAT32:  # Rounded, by either rule.
+            np.testing.assert_allclose(wide_after, wide, rtol=2**-8)
+        else:
+            assert_same_bits(wide_after, wide)
 
 
 faces = pytest.mark.parametrize("face", ["averages", "optimizer"])
@@ -70,15 +84,34 @@ def test_each_kind_of_average_restores_from_each(  # noqa: PLR0913, PLR0917 - wh
         reader.train(rng, 1)
     reader.checkpoint.restore(path).assert_existing_objects_matched()
     reader.ema.create_averages(reader.variables)
-    for before, after in zip(writer.exact(), reader.exact(), strict=True):
-        expected = before.astype(FLOAT32)
-        received = after.astype(FLOAT32)
-        if after.dtype == BFLOAT16 and before.dtype == FLOAT32:  # Rounded, by either rule.
-            np.testing.assert_allclose(received, expected, rtol=2**-8)
-        else:
-            assert_same_bits(received, expected)
+    assert_restored(reader.exact(), writer.exact())
     for one, other in zip(writer.variables, reader.variables, strict=True):
         assert_same_bits(other.numpy(), one.numpy())
+
+
+@started
+@pytest.mark.parametrize("wrote", KINDS)
+@pytest.mark.parametrize("reads", KINDS)
+def test_a_session_restores_each_kind_of_average_from_each(wrote, reads, started, rng, tmp_path):
+    writer = Trainer(wrote)
+    writer.train(rng)
+    path = writer.checkpoint.save(str(tmp_path / "c"))
+    with tf.Graph().as_default(), tf1.Session() as session:
+        reader = Trainer(reads, started=started)
+        if started:  # Averages of other values, whose remainders are not 0.
+            session.run(tf1.global_variables_initializer())
+            away = [v.assign(tf.cast(tf.fill([40], 1.2345), v.dtype)) for v in reader.variables]
+            with tf.control_dependencies([one.op for one in away]):
+                moved = reader.ema.apply(reader.variables)
+            session.run(moved)
+        restored = reader.checkpoint.restore(path)
+        restored.assert_existing_objects_matched().expect_partial()  # A Session has no swap state.
+        restored.initialize_or_restore(session)
+        received = session.run(reader.values())
+        weights = session.run(reader.variables)
+    assert_restored(received, writer.exact())
+    for one, other in zip(writer.variables, weights, strict=True):
+        assert_same_bits(other, one.numpy())
 
 
 def test_a_checkpoint_holds_the_upper_half_and_the_remainder(rng, tmp_path):

@@ -6,6 +6,8 @@ has a value: it has one while they are swapped.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from tf_mavg._compat.tensorflow import next_restore
@@ -48,3 +50,29 @@ class GraphFlags:
                         name="averages_swapped",
                     )
             return self._handles[graph]
+
+
+class MarkInGraph(tf.train.experimental.PythonState):  # type: ignore[misc]
+    """Reads the mark of an object checkpoint that a program of TensorFlow 1 restores.
+
+    A Session does not note swaps in variables that a checkpoint holds, so it cannot have averages
+    in the place of variables as such a file has them. Nothing saves this.
+    """
+
+    def serialize(self) -> str:
+        """Is not called."""
+        raise NotImplementedError
+
+    def deserialize(self, value: Any) -> None:
+        """Takes what the file has, before any value is assigned.
+
+        Raises:
+          RuntimeError: If the file holds averages in the place of variables.
+        """
+        if value:
+            message = (
+                "A Session restores object checkpoints that have each value in its own place. "
+                "Received: one with averages in the place of variables; restore it by "
+                "SwappingCheckpointManager in eager mode, and save it there by tf.train.Checkpoint."
+            )
+            raise RuntimeError(message)

@@ -36,12 +36,14 @@ def set_value(entry: Entry, value: Any) -> list[Any]:
 
 
 def set_halves(entry: Entry, high: tf.Tensor, remainder: tf.Tensor | None) -> list[Any]:
-    """Gives an average the value that halves of a split one have; without a remainder, of one."""
-    if not entry.is_split:
-        value = high if remainder is None else join(high, remainder)
-        return [entry.average.assign(tf.cast(value, entry.average.dtype))]
-    remainder = tf.zeros(tf.shape(high), tf.int16) if remainder is None else remainder
-    return [entry.average.assign(high), entry.remainder.assign(remainder)]
+    """Gives an average the value that halves of a split one have, or the upper half alone."""
+    if entry.is_split:
+        remainder = tf.zeros(tf.shape(high), tf.int16) if remainder is None else remainder
+        return [entry.average.assign(high), entry.remainder.assign(remainder)]
+    # A bfloat16 has no room for more than the upper half.
+    if remainder is None or base_dtype(entry.average) == tf.bfloat16:
+        return set_value(entry, high)
+    return set_value(entry, join(high, remainder))
 
 
 def clear(remainders: Iterable[Any]) -> list[Any]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tf_mavg._averages.remainders import set_halves, set_value
 from tf_mavg._compat.tensorflow import (
+    add_restored,
     bind_restored,
     dtype_in_checkpoint,
     value_in_checkpoint,
@@ -28,8 +29,9 @@ class RestoredHalves:
     def __init__(self) -> None:
         """Nothing."""
         self._restore = -1
-        # By id of an entry: its upper half and its remainder, where one has come.
-        self._read: dict[int, tuple[Any, Any]] = {}
+        # By id of an entry, where one half has come: its upper half, its remainder, and what the
+        # assignments returned that gave it the first one.
+        self._read: dict[int, tuple[Any, Any, list[Any]]] = {}
 
     def restore(self, position: Any, entry: Entry, *, is_remainder: bool) -> None:
         """Restores what a checkpoint has at a position: an average, or its remainder.
@@ -41,27 +43,29 @@ class RestoredHalves:
         """
         dtype = dtype_in_checkpoint(position)
         whole = entry.remainder if is_remainder and entry.is_split else entry.average
-        takes_it = dtype == base_dtype(whole) and not entry.is_split
-        if not tf.compat.v1.executing_eagerly_outside_functions():
-            if dtype == base_dtype(whole):
-                position.restore(whole)
-            return
-        if takes_it or dtype is None:
+        if dtype is None or (dtype == base_dtype(whole) and not entry.is_split):
             position.restore(whole)
             return
         # Where the file has no remainder, there is none.
         bind_restored(position, [whole, *(one for one in entry.wholes if one is not whole)])
-        if is_remainder and not entry.is_split and base_dtype(whole) != tf.float32:
-            return  # An average in half precision has no room for it.
         value = value_in_checkpoint(position)
-        if not is_remainder and dtype != tf.bfloat16:
-            set_value(entry, value)
-            return
+        if is_remainder or dtype == tf.bfloat16:
+            self._restore_half(position, entry, value, is_remainder=is_remainder)
+        else:
+            add_restored(position, set_value(entry, value))
+
+    def _restore_half(
+        self, position: Any, entry: Entry, value: tf.Tensor, *, is_remainder: bool
+    ) -> None:
+        """Gives an average the value that its halves have so far, in any order."""
         if self._restore != position.restore_uid:
             self._restore, self._read = position.restore_uid, {}
-        high, remainder = self._read.pop(id(entry), (None, None))
+        high, remainder, before = self._read.pop(id(entry), (None, None, []))
         high, remainder = (high, value) if is_remainder else (value, remainder)
-        if high is None or remainder is None:
-            self._read[id(entry)] = high, remainder
+        done: list[Any] = []
         if high is not None:
-            set_halves(entry, high, remainder)
+            with tf.control_dependencies(before):  # A Session runs all that a restore adds.
+                done = set_halves(entry, high, remainder)
+            add_restored(position, done)
+        if high is None or remainder is None:
+            self._read[id(entry)] = high, remainder, done

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
-from tf_mavg._averages.graph_flags import GraphFlags
+from tf_mavg._averages.graph_flags import GraphFlags, MarkInGraph
 from tf_mavg._averages.signals import uninterrupted
 from tf_mavg._compat.tensorflow import (
     NotingVariable,
@@ -55,6 +55,7 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         self._entry = threading.RLock()  # Held from the look at the state to the end of a swap.
         self._flags = self._no_dependency({})  # By device: a flag, and a shape for XLA.
         self.graph_flags = self._no_dependency(GraphFlags())
+        self._mark_in_graph = self._no_dependency(MarkInGraph())
         if tf.compat.v1.executing_eagerly_outside_functions():
             self._make_mark()
 
@@ -69,6 +70,11 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
                 note=self._note_restored_index,
                 name="index_in_place",
             )
+
+    def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        found = super()._lookup_dependency(name, *args, **kwargs)
+        in_graph = not tf.compat.v1.executing_eagerly_outside_functions()
+        return self._mark_in_graph if in_graph and name == "averages_in_place" else found
 
     @property
     def is_swapped(self) -> bool:

@@ -124,7 +124,7 @@ def dtype_in_checkpoint(position: Any) -> tf.DType | None:
 
 
 def value_in_checkpoint(position: Any) -> tf.Tensor:
-    """The value of the variable that a restore in eager mode has at a position."""
+    """The value of the variable that a restore has at a position."""
     (value,) = position.value_tensors().values()
     return value
 
@@ -142,6 +142,12 @@ def bind_restored(position: Any, variables: Iterable[Any]) -> None:
     for one in (first, *others):
         one._maybe_initialize_trackable()  # noqa: SLF001
         one._update_uid = max(one._update_uid, position.restore_uid)  # noqa: SLF001
+
+
+def add_restored(position: Any, assigned: Iterable[Any]) -> None:
+    """Has a restore in a graph of TensorFlow 1 run assignments too, by what these returned."""
+    if not tf.compat.v1.executing_eagerly_outside_functions():
+        position.checkpoint.new_restore_ops([tf.group(one) for one in assigned])
 
 
 def was_restored(one: Any, since: int) -> bool:
