@@ -187,3 +187,20 @@ def test_rows_of_shards_on_servers_are_averaged_lazily(folder):
     assert facts["steps"] == [200, 200]
     assert facts["concurrent"] < 1e-6
     assert facts["swapped"]
+
+
+def test_averages_of_shards_on_servers_are_split(folder):
+    (folder / "split").mkdir()
+    with cluster.running(
+        cluster.PARAMETER_SERVERS,
+        "split_parameter_servers.py",
+        folder / "split",
+        str(folder / "split"),
+    ) as servers:
+        assert servers.wait([CHIEF], 120) == [0], servers.logs()
+        said = servers.said(CHIEF)
+    facts = {key: value for line in said for key, value in line.items()}
+    assert len(facts["devices"]) == 2
+    assert [line["resumed"] for line in said if "resumed" in line] == [True, True]
+    for fact in ("beside", "remains", "serial", "concurrent", "swapped", "kept", "back", "whole"):
+        assert facts[fact], fact
