@@ -17,6 +17,7 @@
 #include "cc/core/lazy_rows_pass.h"
 #include "cc/kernels/buffer_copies.h"
 #include "cc/kernels/devices.h"
+#include "cc/kernels/huge_pages.h"
 #include "cc/kernels/variable_lists.h"
 #include "cc/ops/dtypes.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -56,6 +57,13 @@ void CatchUpAllOnThreads(OpKernelContext* ctx, Dtypes dtypes, const RowTable& ta
   RestartClock(table.clock);
 }
 
+void UseHugePagesFor(Dtypes dtypes, const RowTable& table) {
+  const int64_t elements = table.rows * table.row_elements;
+  UseHugePages(table.average, elements * FactsOf(dtypes).average_bytes);
+  UseHugePages(table.variable, elements * FactsOf(dtypes).variable_bytes);
+  UseHugePages(table.seen, table.rows * sizeof(int64_t));
+}
+
 template <typename Index>
 void CatchUpOnThreads(OpKernelContext* ctx, Dtypes dtypes, const RowTable& table,
                       const RowList& list) {
@@ -91,6 +99,7 @@ absl::Status AdvanceRowClocks<CpuDevice>::operator()(OpKernelContext* ctx, Dtype
                                                      const float* rate) const {
   for (const RowTable& table : tables) {
     if (IsClockFull(table.clock, table.clock_elements)) CatchUpAllOnThreads(ctx, dtypes, table);
+    if (table.clock[kClockSteps] == 0) UseHugePagesFor(dtypes, table);  // Seldom, and not for long.
     AdvanceClock(table.clock, *rate);
   }
   return absl::OkStatus();

@@ -57,5 +57,18 @@ REGISTER_OP("AdvanceRowClocks")
     })
     .Doc("Notes a step in the clocks; catches up all rows of one that is full.");
 
+REGISTER_OP("CheckRowsAreCaughtUp")
+    .Input("seen: N * resource")
+    .Input("clocks: N * resource")
+    .Input("indices: Tindices")
+    .Attr("N: int >= 1")
+    .Attr("Tindices: list({int32, int64}) >= 0")
+    .Attr("refusals: list(string)")
+    .SetIsStateful()
+    .SetShapeFn(NoOutputs)
+    .Doc(
+        "Fails by the refusal of a table unless the rows of the indices have seen all steps of its "
+        "clock: those of the first tables; all rows of the tables that have no indices.");
+
 }  // namespace
 }  // namespace tf_mavg

@@ -223,6 +223,23 @@ def test_rows_that_were_not_caught_up_are_refused(way, rng):
     assert seen.clock[0] == steps
 
 
+@pytest.mark.cpu  # On a GPU ops of TensorFlow look.
+def test_one_op_checks_all_tables_of_a_step():
+    tables = [tf.Variable(tf.ones([4, 2])) for _ in range(3)]
+    averages = tf_mavg.ExponentialMovingAverage([0.9, 0.99], sparse="lazy")
+
+    @tf.function
+    def step():
+        averages.catch_up(tables, [[1], [2], [3]])
+        averages.apply(tables, indices=[[1], [2], [3]])
+
+    graph = step.get_concrete_function().graph
+    (check,) = ops_of(graph, "CaughtUp")
+    assert check.get_attr("N") == len(tables)
+    assert not ops_of(graph, "Gather")
+    step()
+
+
 @pytest.mark.cpu  # Adagrad sorts indices on a GPU, which the emulated one cannot.
 def test_tensorflow_issue_29783():
     """Lazy ExponentialMovingAverage for embedding matrix with sparse gradients."""
@@ -239,9 +256,11 @@ def test_tensorflow_issue_29783():
 
     words = tf.constant([3, 5, 3])
     graph = train.get_concrete_function(words).graph
-    # No op goes over the whole matrix: one before the step, one after it, and what checks.
+    # No op goes over the whole matrix: one before the step, one after it. The optimizer knows
+    # which rows it writes, so nothing checks.
     assert not updates(graph)
-    assert [op.type for op in ops_of(graph, "Rows") + ops_of(graph, "Clocks")] == [
+    endings = ("Rows", "CaughtUp", "Clocks")
+    assert [op.type for ending in endings for op in ops_of(graph, ending)] == [
         "CatchUpRows",
         "AdvanceRowClocks",
     ]

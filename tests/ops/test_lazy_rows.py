@@ -1,5 +1,7 @@
 """The ops on averages of which only some rows are touched."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +18,14 @@ def make_table(rng, shape=(6, 3), dtypes=(FLOAT32, FLOAT32), capacity=8):
 
 def advance(table, rate=0.25):
     rows.advance_row_clocks([table], tf.constant(rate))
+
+
+def is_caught_up(table, indices):
+    try:
+        rows.check_caught_up([table], [indices], ["Not so."])
+    except RuntimeError:
+        return False
+    return True
 
 
 WAYS = {"eager": lambda f: f, "function": tf.function}
@@ -38,9 +48,9 @@ def test_rows_see_a_step(way, dtypes, index_dtype, rng):
     step()
     assert_same_bits(table.average.numpy(), expected)
     assert table.seen.numpy().tolist() == [0, 1, 0, 0, 1, 0]
-    assert rows.are_up_to_date(table, [1, 4])
-    assert not rows.are_up_to_date(table, [1, 2])
-    assert not rows.are_up_to_date(table)
+    assert is_caught_up(table, [1, 4])
+    assert not is_caught_up(table, [1, 2])
+    assert not is_caught_up(table, None)
 
 
 @ways
@@ -56,7 +66,7 @@ def test_all_rows_see_all_steps(way, rng):
 
     step()
     assert_same_bits(table.average.numpy(), expected)
-    assert rows.are_up_to_date(table)
+    assert is_caught_up(table, None)
     assert not table.seen.numpy().any()
 
 
@@ -163,3 +173,87 @@ def test_tables_that_do_not_fit_are_refused(words, rng):
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=words):
             refused()
+
+
+@ways
+@pytest.mark.parametrize("wrong", [None, 0, 1, 2, 3])
+def test_a_check_names_the_table_whose_rows_are_behind(way, wrong, rng):
+    """Of two whose rows are named, by int32 and int64, one that is whole, and one without rows."""
+    tables = [make_table(rng), make_table(rng), make_table(rng), make_table(rng)]
+    rows.advance_row_clocks(tables[:2] + tables[3:], tf.constant(0.25))
+    rows.catch_up_rows(tables[:2], [[1, 2], [3]])
+    named = [tf.constant([1, 2]), None, tf.constant([[3], [3]], tf.int64), tf.zeros([0], tf.int32)]
+    given = [tables[0], tables[2], tables[1], tables[3]]
+    if wrong == 1:
+        advance(tables[2])
+    elif wrong is not None:
+        named[wrong] = tf.constant([1, 2, 0])
+    refusals = [f"Table {i} is behind." for i in range(4)]
+
+    @way
+    def check():
+        with tf.control_dependencies(rows.check_caught_up(given, named, refusals)):
+            return tf.constant(1)
+
+    if wrong is None:
+        assert check() == 1
+        return
+    # An eager refusal has no other words.
+    error, end = (RuntimeError, "$") if way is WAYS["eager"] else (tf.errors.OpError, "")
+    with pytest.raises(error, match=rf"Table {wrong} is behind\.{end}"):
+        check()
+
+
+@pytest.mark.cpu  # The ops do not pass over memory of a GPU.
+@pytest.mark.parametrize("index", [-1, 6])
+def test_a_check_refuses_an_index_of_no_row(index, rng):
+    assert not is_caught_up(make_table(rng), [0, index])
+
+
+@pytest.mark.cpu
+def test_many_rows_with_many_duplicates_on_several_threads(rng):
+    """More blocks than one, the last one not whole, and rows that many threads meet."""
+    table = make_table(rng, (300, 64), capacity=200)
+    expected = table.average.numpy()
+    variable = table.variable.numpy()
+    for n in range(100):
+        advance(table)
+        expected = updated(expected, variable, 0.75)
+        indices = rng.integers(0, 300, [int(rng.integers(0, 20_000))])
+        rows.catch_up_rows([table], [indices])
+        written = np.unique(indices)
+        assert (table.seen.numpy()[written] == n + 1).all()
+        np.testing.assert_allclose(
+            table.average.numpy()[written], expected[written], rtol=1e-5, atol=1e-5
+        )
+
+
+def memory_for_huge_pages():
+    """How many bytes the system may back by huge pages because somebody asked for them."""
+    total = size = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *values = line.split()
+        if name == "Size:":
+            size = 1024 * int(values[0])
+        elif name == "VmFlags:" and "hg" in values:
+            total += size
+    return total
+
+
+HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.cpu
+@pytest.mark.skipif(
+    not HUGE.exists() or "[never]" in HUGE.read_text(), reason="The system has no huge pages."
+)
+def test_a_large_table_gets_huge_pages(rng):
+    large_ones = [tf.Variable(tf.random.uniform([200_000, 64])) for _ in range(2)]
+    values = [one.numpy() for one in large_ones]
+    small, large = make_table(rng), rows.make_row_table(*large_ones)
+    before = memory_for_huge_pages()
+    rows.advance_row_clocks([small, large], tf.constant(0.25))
+    # All but what is less than a page, at both ends.
+    assert memory_for_huge_pages() - before >= sum(value.nbytes - 2 * 2**21 for value in values)
+    for one, value in zip(large_ones, values, strict=True):
+        assert_same_bits(one.numpy(), value)

@@ -24,9 +24,9 @@ from tf_mavg._ops.rates import Rates
 from tf_mavg._ops.rows import (
     RowTable,
     advance_row_clocks,
-    are_up_to_date,
     catch_up_all_rows,
     catch_up_rows,
+    check_caught_up,
     make_row_table,
 )
 from tf_mavg._ops.variables import is_resource, tensorflow_variable
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 DENSE: Final = "dense"
 LAZY: Final = "lazy"
 CHOICES: Final = (DENSE, LAZY)
+# In the place of indices: whoever has written the rows has caught them up, so nobody need look.
+CAUGHT_UP: Final[Any] = object()
 
 
 def check_sparse(choice: object) -> None:
@@ -220,7 +222,7 @@ class LazyRows:
 
         Args:
           variables: What the step has written.
-          indices: For each the rows that it wrote; None for all.
+          indices: For each the rows that it wrote; None for all. Or CAUGHT_UP.
 
         Returns:
           In a function, the operations that the noting of the step waits for.
@@ -230,13 +232,17 @@ class LazyRows:
           ValueError: If there are not as many `indices` as variables, or such of a variable that
             is not averaged lazily.
         """
+        if indices is CAUGHT_UP:
+            return []
         if indices is not None and len(indices) != len(variables):
             message = (
                 "`indices` must be as many as `var_list`, with None for a variable that the step "
                 f"wrote as a whole. Received: {len(indices)} for {len(variables)} variables."
             )
             raise ValueError(message)
-        asserted = []
+        tables: list[RowTable] = []
+        written: list[Any] = []
+        refusals: list[str] = []
         for i, variable in enumerate(variables):
             rows = None if indices is None else indices[i]
             entry = self._averages.entry_of(variable)
@@ -247,15 +253,10 @@ class LazyRows:
             strategy = strategy_of(components_of(entry.variable)[0])
             if isinstance(strategy, tf.distribute.ParameterServerStrategy):
                 continue
-            (table,) = self._tables[id(entry)]
-            right = are_up_to_date(table, rows)
-            if not tf.executing_eagerly():
-                with tf.device("/cpu:0"):
-                    words = tf.constant(_not_caught_up(variable))
-                    asserted.append(tf.raw_ops.Assert(condition=right, data=[words]))
-            elif not right:
-                raise RuntimeError(_not_caught_up(variable))
-        return asserted
+            tables += self._tables[id(entry)]  # One, of the first average: the others are alike.
+            written.append(rows)
+            refusals.append(_not_caught_up(variable))
+        return check_caught_up(tables, written, refusals)
 
     def restart(self, entries: Iterable[Entry]) -> None:
         """Notes that averages have been given values: their rows are up to date."""

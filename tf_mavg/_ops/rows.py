@@ -118,6 +118,61 @@ def advance_row_clocks(tables: Sequence[RowTable], rate: Any) -> list[tf.Operati
     return _operations(made)
 
 
+def check_caught_up(
+    tables: Sequence[RowTable], indices: Sequence[Any], refusals: Sequence[str]
+) -> list[tf.Operation]:
+    """Refuses to go on unless rows have seen all steps of their clocks.
+
+    On a GPU the host waits for the answer.
+
+    Args:
+      tables: Tables.
+      indices: For each as of `catch_up_rows`; None for all of its rows.
+      refusals: For each the message.
+
+    Returns:
+      As `catch_up_rows`.
+
+    Raises:
+      RuntimeError: In eager mode, with the refusal of a table of which rows have not; in a function
+        or a graph tf.errors.InvalidArgumentError, when run.
+    """
+    devices: dict[str, list[int]] = {}
+    # Those whose rows are named come first.
+    for i in sorted(range(len(tables)), key=lambda i: indices[i] is None):
+        devices.setdefault(tables[i].variable.device, []).append(i)
+    made = []
+    for device, positions in devices.items():
+        if tf.DeviceSpec.from_string(device or "").device_type == "GPU":
+            made += [_assert_up_to_date(tables[i], indices[i], refusals[i]) for i in positions]
+            continue
+        named = [tf.convert_to_tensor(indices[i]) for i in positions if indices[i] is not None]
+        words = [refusals[i] for i in positions]
+        with tf.device(device):
+            try:
+                op = OPS.check_rows_are_caught_up(
+                    [tables[i].seen.handle for i in positions],
+                    [tables[i].clock.handle for i in positions],
+                    named,
+                    refusals=words,
+                )
+            except tf.errors.InvalidArgumentError as error:  # In eager mode.
+                refusal = next((one for one in words if one in error.message), error.message)
+                raise RuntimeError(refusal) from None
+        made.append(op)
+    return _operations(made)
+
+
+def _assert_up_to_date(table: RowTable, indices: Any, refusal: str) -> tf.Operation | None:
+    right = are_up_to_date(table, indices)
+    if not tf.executing_eagerly():
+        with tf.device("/cpu:0"):
+            return tf.raw_ops.Assert(condition=right, data=[tf.constant(refusal)])
+    if not right:
+        raise RuntimeError(refusal)
+    return None
+
+
 def are_up_to_date(table: RowTable, indices: Any = None) -> tf.Tensor:
     """Whether rows have seen all steps: those of the indices, or by default all. A boolean."""
     steps = table.clock[0]

@@ -12,7 +12,7 @@ from tf_mavg._averages.choices import check_alone
 from tf_mavg._averages.dtypes import check_average_dtype
 from tf_mavg._averages.finite import check_if_not_finite
 from tf_mavg._averages.identity import called
-from tf_mavg._averages.lazy import LAZY, check_sparse
+from tf_mavg._averages.lazy import CAUGHT_UP, LAZY, check_sparse
 from tf_mavg._averages.pace import Pace, value_now
 from tf_mavg._averages.rounding import seed_of
 from tf_mavg._averages.shares import check_placement
@@ -281,8 +281,9 @@ class ExponentialMovingAverage(
     def _check_rows(
         self, elements: Sequence[Any], indices: Sequence[Any] | None
     ) -> list[tf.Operation]:
-        rows = None if indices is None else list(map(_rows, indices))
-        return self.holder.lazy.checks(elements, rows)
+        if indices is not None and indices is not CAUGHT_UP:
+            indices = list(map(_rows, indices))
+        return self.holder.lazy.checks(elements, indices)
 
     def average(self, var: tf.Variable, index: int = 0) -> tf.Variable | None:
         """The average of a variable, which may be a Keras 3 one; None if it has none.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import tensorflow as tf
 
 from tf_mavg._averages.finite import UPDATE
-from tf_mavg._averages.lazy import DENSE
+from tf_mavg._averages.lazy import CAUGHT_UP, DENSE
 from tf_mavg._averages.written_rows import rows_written
 from tf_mavg._compat.tensorflow import create_slots, unconverted
 from tf_mavg._ops.variables import FLOATING_DTYPES, base_dtype, distinct, shards
@@ -197,9 +197,10 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         before = self.holder.guard("Variables cannot be trained", averaged)
         indices = None
         if self.holder.sparse != DENSE:
+            indices = CAUGHT_UP
+            variables, rows = rows_written(self.holder, grads_and_vars)
             with tf.control_dependencies(before):
-                caught_up, indices = self._catch_up(grads_and_vars, averaged)
-            before += caught_up
+                before += self.holder.lazy.catch_up(variables, rows)
         with tf.control_dependencies(before):
             train_op = self._optimizer.apply_gradients(
                 grads_and_vars, global_step=global_step, name=name
@@ -210,25 +211,6 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         if tf.executing_eagerly():
             return None
         return tf.group(train_op, average_op, name="train_with_averages")
-
-    def _catch_up(
-        self, pairs: Sequence[tuple[Any, tf.Variable]], averaged: Sequence[Any]
-    ) -> tuple[list[tf.Operation], list[Any]]:
-        """Before a step, has the rows that it writes be up to date, where averages are lazy.
-
-        Returns:
-          The operations that do it, in a function; and for each variable that is averaged the rows
-          that the step writes, as `ExponentialMovingAverage.apply` takes them.
-        """
-        variables, rows = rows_written(self.holder, pairs)
-        done = self.holder.lazy.catch_up(variables, rows) if variables else []
-        written = dict(zip(map(id, variables), rows, strict=True))
-        nothing = tf.zeros([0], tf.int32)
-        unnamed = {
-            id(v): nothing if self.holder.entry_of(v) in self.holder.lazy else None
-            for v in averaged
-        }
-        return done, [{**unnamed, **written}[id(v)] for v in averaged]
 
     def swapping_saver(
         self,
