@@ -8,7 +8,9 @@
 #   make docs     the pages of docs/, built into out/docs
 #   make docs-test   look at each page in a browser; needs Chromium
 #   make bench    measure against the peers, write bench/results
-#   make wheel    a repaired wheel in dist/
+#   make wheel    a repaired wheel in dist/, for the TensorFlow that is installed here
+#   make wheels   one for several minor versions of TensorFlow, in dist/minors/
+#   make test-minors   tests of that wheel, with each of these versions
 #   make gpu-kit  dist/gpu_kit.tar.gz: what proves the GPU kernels on another machine
 #   make clean    remove everything that the other targets made
 
@@ -31,6 +33,9 @@ DEVICE_TESTS := tests/gpu/test_kernels.py tests/gpu/test_lazy_rows_kernels.py \
   split_moving_average.py stochastic_average.py swap_variables.py)
 CHECKED_TESTS := tests/test_architecture.py tests/test_decays.py tests/test_posthoc.py \
   $(addprefix tests/,core compat ops averages files keras)
+# The tests of what differs between versions of TensorFlow.
+MINOR_TESTS := tests/averages/test_averages.py tests/averages/test_optimizer.py tests/compat \
+  tests/files/test_saver.py tests/files/test_checkpoint.py tests/keras tests/ops
 # A process has all tests of a file, which share what its fixtures make.
 PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -38,7 +43,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo check test test-long lint docs docs-test bench wheel gpu-kit clean
+.PHONY: install demo check test test-long lint docs docs-test bench wheel wheels test-minors gpu-kit \
+  clean
 
 install: $(STAMPS)/package
 
@@ -75,16 +81,55 @@ docs: $(STAMPS)/package $(STAMPS)/docs
 docs-test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/docs $(STAMPS)/docs-test
 	TF_MAVG_BROWSER_TESTS=required $(BIN)/pytest tests/docs/test_browser.py $(PYTEST_ARGS)
 
+WHEEL := $(BIN)/pip wheel --disable-pip-version-check --no-deps --no-build-isolation
+# Repaired: its tag names the oldest C library that it runs on.
+REPAIR := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair \
+  --exclude libtensorflow_framework.so.2 --exclude libtensorflow_cc.so.2
+
 wheel: dist/stamp
 
-# Repaired: its tag names the oldest C library that it runs on.
 dist/stamp: $(STAMPS)/package $(STAMPS)/wheel
-	rm -rf build/wheel dist
-	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-	  --wheel-dir build/wheel .
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist \
-	  --exclude libtensorflow_framework.so.2 --exclude libtensorflow_cc.so.2 build/wheel/*.whl
+	rm -rf build/wheel dist/*.whl
+	$(WHEEL) --quiet --wheel-dir build/wheel .
+	$(REPAIR) --wheel-dir dist build/wheel/*.whl
 	touch $@
+
+# The minor versions of TensorFlow that there are for this Python; each has a dependency group.
+MINORS ?= $(shell $(PYTHON) -c \
+  "import sys; print('2.18 2.19' if sys.version_info < (3, 13) else '', '2.20 2.21')")
+MINORS_FOLDER := build/minors
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+MINORS_PYTHONS := $(subst $(SPACE),;,$(MINORS:%=$(CURDIR)/$(MINORS_FOLDER)/%/venv/bin/python))
+
+wheels: dist/minors/stamp
+
+# GPU images are those of the installed package: compiling them takes minutes.
+dist/minors/stamp: $(MINORS:%=$(MINORS_FOLDER)/%/stamp) $(STAMPS)/package $(STAMPS)/wheel
+	rm -rf $(MINORS_FOLDER)/wheel dist/minors
+	$(WHEEL) --verbose --wheel-dir $(MINORS_FOLDER)/wheel \
+	  --config-settings=build-dir="$(MINORS_FOLDER)/{wheel_tag}" \
+	  --config-settings=cmake.define.TF_MAVG_TENSORFLOW_PYTHONS="$(MINORS_PYTHONS)" \
+	  --config-settings=cmake.define.TF_MAVG_UNITY=ON \
+	  --config-settings=cmake.define.TF_MAVG_GPU_IMAGES="$$(ls -d $(CURDIR)/build/cp*/gpu_images)" .
+	$(REPAIR) --wheel-dir dist/minors $(MINORS_FOLDER)/wheel/*.whl
+	ls -l dist/minors
+	touch $@
+
+$(MINORS_FOLDER)/%/stamp: pyproject.toml $(STAMPS)/venv
+	$(PYTHON) -m venv $(MINORS_FOLDER)/$*/venv
+	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --disable-pip-version-check \
+	  --group tensorflow-$*
+	touch $@
+
+test-minors: $(MINORS:%=test-minor-%)
+
+test-minor-%: dist/minors/stamp
+	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --group testing \
+	  dist/minors/*.whl
+	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --no-deps \
+	  --force-reinstall dist/minors/*.whl "tf_keras==$*.*"
+	$(MINORS_FOLDER)/$*/venv/bin/pytest $(PYTEST_WORKERS) $(MINOR_TESTS) $(PYTEST_ARGS)
 
 # Sources below TensorFlow, the images that this build has compiled, and the script that uses both.
 GPU_KIT := CMakeLists.txt README.md cc/core cc/python cmake cuda pyproject.toml tests/gpu \

@@ -59,9 +59,10 @@ def images_of(architectures: list[str]) -> list[Image]:
 
 
 def images_in(folder: pathlib.Path) -> list[Image]:
-    """Lists the images that an earlier run has left in a folder."""
-    names = [path.name.replace(".", "_").split("_") for path in sorted(folder.glob("*_*.*"))]
-    return [Image(int(number), kind, form) for form, number, kind in names if kind in KINDS]
+    """Lists the images that an earlier run has left in a folder, machine code first."""
+    names = [path.name.replace(".", "_").split("_") for path in folder.glob("*_*.*")]
+    images = [Image(int(number), kind, form) for form, number, kind in names if kind in KINDS]
+    return sorted(images, key=lambda i: (i.kind, i.architecture, list(TABLES).index(i.form)))
 
 
 def nvrtc() -> ctypes.CDLL:

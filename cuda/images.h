@@ -1,4 +1,4 @@
-// The compiled kernels inside the library, and which of them a device can run.
+// The compiled kernels, and which of them a device can run.
 //
 // Images are immutable and live as long as the program.
 
@@ -28,8 +28,8 @@ struct GpuImage {
   int64_t bytes;
 };
 
-// Defined by the file that compile_kernels.py writes.
-const std::vector<GpuImage>& EmbeddedImages();
+// Of the library that all which launch kernels share; the file that compile_kernels.py writes.
+__attribute__((visibility("default"))) const std::vector<GpuImage>& EmbeddedImages();
 
 // The largest form that the driver and the device take.
 TableForm LargestTableForm(int driver_version, int compute_capability);

@@ -149,8 +149,9 @@ def native_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("native_alone")
     (folder / "tf_mavg").mkdir()
     (folder / "tf_mavg" / "__init__.py").touch()
-    (library,) = Path(tf_mavg.__file__).parent.glob("_native*.so")
-    (folder / "tf_mavg" / library.name).symlink_to(library)
+    (native,) = Path(tf_mavg.__file__).parent.glob("_native*.so")
+    for library in (native, native.with_name("libtf_mavg_gpu_images.so")):
+        (folder / "tf_mavg" / library.name).symlink_to(library)
     return folder
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_mavg._compat.tensorflow import unconverted
 from tf_mavg._ops.binding import Binding
+from tf_mavg._ops.compiled import check_has_kernels
 from tf_mavg._ops.finite import all_of
 from tf_mavg._ops.library import OPS
 from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, emit, listed, swapped_lists
@@ -185,6 +186,7 @@ def all_finite(variables: Iterable[tf.Variable], name: str | None = None) -> tf.
       tf.errors.FailedPreconditionError: When run, if a variable is not initialized.
     """
     found = buckets(listed(variables))
+    check_has_kernels()
     with tf.name_scope(name or "AllFinite") as scope:
         answers = []
         for bucket in found:

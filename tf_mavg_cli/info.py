@@ -26,17 +26,18 @@ def facts() -> dict[str, str]:
     import tensorflow as tf
 
     from tf_mavg import _native
-    from tf_mavg._ops.library import BUILD_INFO, OPS_PATH, XLA_KERNELS, tensorflow_distribution
+    from tf_mavg._ops import library
 
     active, supported = _native.active_cpu_level(), _native.supported_cpu_level()
     return {
-        "tf_mavg": BUILD_INFO["version"],
+        "tf_mavg": library.BUILD_INFO["version"],
         "Python": platform.python_version(),
-        "TensorFlow, built against": BUILD_INFO["tensorflow"],
-        "TensorFlow, running": f"{tf.__version__} ({tensorflow_distribution()})",
-        "compiler": BUILD_INFO["compiler"],
-        "op library": str(OPS_PATH),
-        "XLA kernels": XLA_KERNELS,
+        "TensorFlow, served": library.served_text(),
+        "TensorFlow, built against": library.TENSORFLOW_BUILD["tensorflow"],
+        "TensorFlow, running": f"{tf.__version__} ({library.tensorflow_distribution()})",
+        "compiler": library.TENSORFLOW_BUILD["compiler"],
+        "op library": str(library.OPS_PATH),
+        "XLA kernels": library.XLA_KERNELS,
         "CPU instructions": f"{active} in use, {supported} supported",
         "GPU images": _gpu_images(),
         "GPU driver": _gpu_driver(),

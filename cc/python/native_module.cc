@@ -1,6 +1,6 @@
 // The module tf_mavg._native: what lies below TensorFlow, for tests, benchmarks and `info`.
 //
-// It links no TensorFlow, so it imports without one and can say which one the ops were built for.
+// It links no TensorFlow, so it imports without one.
 // Arrays are NumPy's and are worked on in place; the interpreter lock is released meanwhile, so the
 // caller must keep other threads off them.
 
@@ -133,7 +133,6 @@ int PositionOfChunkIn(const std::vector<int64_t>& first_chunk, int64_t chunk) {
 py::dict BuildInfo() {
   py::dict info;
   info["version"] = TF_MAVG_VERSION;
-  info["tensorflow"] = TF_MAVG_TENSORFLOW_VERSION;
   info["compiler"] = TF_MAVG_COMPILER;
   return info;
 }
@@ -146,8 +145,7 @@ PYBIND11_MODULE(_native, module) {
   module.doc() =
       "What lies below TensorFlow: build facts, the chunk plan, the CPU and GPU kernels.";
 
-  module.def("build_info", &BuildInfo,
-             "Versions of tf_mavg, of the TensorFlow built against, and of the compiler.");
+  module.def("build_info", &BuildInfo, "Versions of tf_mavg and of the compiler.");
   module.def(
       "supported_cpu_level", [] { return NameOf(SupportedCpuLevel()); },
       "The highest instruction level of this processor: baseline, avx2 or avx512.");

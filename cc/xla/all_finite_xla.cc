@@ -3,10 +3,9 @@
 #include <vector>
 
 #include "cc/xla/variable_reader.h"
+#include "cc/xla/xla_builder.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
-#include "xla/hlo/builder/lib/arithmetic.h"
-#include "xla/hlo/builder/xla_builder.h"
 
 namespace tf_mavg {
 namespace {

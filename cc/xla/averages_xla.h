@@ -3,9 +3,9 @@
 #ifndef TF_MAVG_CC_XLA_AVERAGES_XLA_H_
 #define TF_MAVG_CC_XLA_AVERAGES_XLA_H_
 
+#include "cc/xla/xla_builder.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/core/framework/types.h"
-#include "xla/hlo/builder/xla_builder.h"
 
 namespace tf_mavg {
 

@@ -5,8 +5,8 @@
 
 #include "cc/core/moving_average.h"
 #include "cc/xla/averages_xla.h"
+#include "cc/xla/xla_builder.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
-#include "xla/hlo/builder/xla_builder.h"
 
 namespace tf_mavg {
 namespace {

@@ -8,9 +8,9 @@
 #include "cc/core/moving_average.h"
 #include "cc/ops/lists_of_averages.h"
 #include "cc/xla/variable_reader.h"
+#include "cc/xla/xla_builder.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
-#include "xla/hlo/builder/xla_builder.h"
 
 namespace tf_mavg {
 namespace {

@@ -11,8 +11,8 @@
 #include "cc/core/moving_average.h"
 #include "cc/core/random_bits.h"
 #include "cc/xla/averages_xla.h"
+#include "cc/xla/xla_builder.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
-#include "xla/hlo/builder/xla_builder.h"
 #include "xla/shape_util.h"
 
 namespace tf_mavg {

@@ -17,7 +17,7 @@ import ptx_rounding
 import pytest
 from places import ROOT
 
-import tf_mavg
+from tf_mavg._ops.library import OPS_PATH, PACKAGE
 
 WALKER = "cuda/walker.cuh"
 ROWS = "cuda/lazy_rows.cuh"
@@ -267,23 +267,24 @@ def test_a_compilation_that_may_contract_shows_in_the_ptx(source):
 
 def linked_ops(mutant: Mutant, folder: pathlib.Path) -> pathlib.Path:
     """The ops with a mutant: what `make install` has built, but for one object."""
-    name = "libtf_mavg_ops.so"
+    name = str(pathlib.Path("tf_mavg", OPS_PATH.relative_to(PACKAGE)))
     (build,) = (ROOT / "build").glob(f"cp{sysconfig.get_config_var('py_version_nodot')}-*")
     tools = pathlib.Path(sys.executable).parent
     listed = run(tools / "ninja", "-C", build, "-t", "commands", name).stdout.splitlines()
     (compilation,) = (line for line in listed if line.endswith(f" -c {ROOT / mutant.file}"))
     (made,) = re.findall(r" -o (\S+)", compilation)
+    mutated = folder / OPS_PATH.name
     # Neither optimised nor warned about, nor noted for the next build.
     compilation = re.sub(r" -(O3|Werror|MD|M[TF] \S+)(?= )", "", compilation)
     for command in (
         compilation.replace(made, f"{folder}/mutant.o").replace(
             str(ROOT / mutant.file), str(mutant.write(folder))
         ),
-        listed[-1].replace(made, f"{folder}/mutant.o").replace(f"-o {name}", f"-o {folder}/{name}"),
+        listed[-1].replace(made, f"{folder}/mutant.o").replace(f"-o {name}", f"-o {mutated}"),
     ):
         done = run("sh", "-c", command, cwd=build)
         assert done.returncode == 0, done.stdout
-    return folder / name
+    return mutated
 
 
 @pytest.fixture
@@ -291,8 +292,9 @@ def package_with(tmp_path):
     """Makes a copy of the installed package, with a mutant in its ops."""
 
     def call(mutant: Mutant) -> pathlib.Path:
-        shutil.copytree(pathlib.Path(tf_mavg.__file__).parent, tmp_path / "package" / "tf_mavg")
-        shutil.copy2(linked_ops(mutant, tmp_path), tmp_path / "package" / "tf_mavg")
+        shutil.copytree(PACKAGE, tmp_path / "package" / "tf_mavg")
+        package = tmp_path / "package" / "tf_mavg"
+        shutil.copy2(linked_ops(mutant, tmp_path), package / OPS_PATH.relative_to(PACKAGE))
         return tmp_path / "package"
 
     return call

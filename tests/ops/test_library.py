@@ -1,5 +1,6 @@
 """Loading: the right TensorFlow or one sentence; and what `info` says of the installation."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,11 +14,10 @@ from tensorflow.python.framework import op_def_registry
 
 import tf_mavg
 from tf_mavg import _native
-from tf_mavg._ops.library import BUILD_INFO
+from tf_mavg._ops.library import BUILD_INFO, OPS_PATH, PACKAGE, SERVED, TENSORFLOW_BUILD
 from tf_mavg_cli import info
 
-PACKAGE = Path(tf_mavg.__file__).parent
-BUILT_FOR = ".".join(BUILD_INFO["tensorflow"].split(".")[:2])
+RUNNING = ".".join(tf.__version__.split(".")[:2])
 
 
 def run_isolated(code: str, path: Path) -> subprocess.CompletedProcess[str]:
@@ -35,30 +35,69 @@ def alone(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def wheel_for(alone: Path) -> Callable[..., Path]:
+    """Makes the package serve given minor versions, by folders without libraries."""
+
+    def call(*minors: str) -> Path:
+        for folder in (alone / "tf_mavg").glob("_tf*"):
+            if folder.name[3:4].isdigit():
+                shutil.rmtree(folder)
+        for minor in minors:
+            folder = alone / "tf_mavg" / f"_tf{minor.replace('.', '_')}"
+            folder.mkdir()
+            (folder / "build.json").write_text(json.dumps(TENSORFLOW_BUILD))
+        return alone
+
+    return call
+
+
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_without_tensorflow(alone):
-    assert last_line(run_isolated("import tf_mavg", alone)) == (
-        f"ImportError: tf_mavg {BUILD_INFO['version']} is built for TensorFlow {BUILT_FOR}, but no "
-        f"TensorFlow is installed; install it with pip install 'tensorflow=={BUILT_FOR}.*' or "
-        f"'tensorflow-cpu=={BUILT_FOR}.*'."
+SERVING = [
+    (["2.21"], "2.21"),
+    (["2.21", "2.9"], "2.9 and 2.21"),
+    (["2.20", "2.18", "2.21", "2.19"], "2.18, 2.19, 2.20 and 2.21"),
+]
+
+
+@pytest.mark.parametrize(("minors", "text"), SERVING)
+def test_without_tensorflow(wheel_for, minors, text):
+    assert last_line(run_isolated("import tf_mavg", wheel_for(*minors))) == (
+        f"ImportError: tf_mavg {BUILD_INFO['version']} is built for TensorFlow {text}, but no "
+        "TensorFlow is installed; install it with pip install 'tensorflow==2.21.*' or "
+        "'tensorflow-cpu==2.21.*'."
     )
 
 
-@pytest.mark.parametrize("version", ["2.20.1", "2.22.0", "3.21.0"])
-def test_with_another_minor_version_of_tensorflow(alone, version):
+@pytest.mark.parametrize(("minors", "text"), SERVING)
+@pytest.mark.parametrize("version", ["2.17.1", "2.22.0", "3.21.0"])
+def test_with_another_minor_version_of_tensorflow(wheel_for, minors, text, version):
+    alone = wheel_for(*minors)
     # Only the version counts, before anything of TensorFlow is used.
     (alone / "tensorflow").mkdir()
     (alone / "tensorflow" / "__init__.py").write_text(f"__version__ = {version!r}")
     minor = version.rpartition(".")[0]
     assert last_line(run_isolated("import tf_mavg", alone)) == (
-        f"ImportError: tf_mavg {BUILD_INFO['version']} is built for TensorFlow {BUILT_FOR}, but "
+        f"ImportError: tf_mavg {BUILD_INFO['version']} is built for TensorFlow {text}, but "
         f"found TensorFlow {version}; install a matching one with pip install "
-        f"'tensorflow=={BUILT_FOR}.*' or 'tensorflow-cpu=={BUILT_FOR}.*', or a tf_mavg that is "
-        f"built for {minor}."
+        f"'tensorflow==2.21.*' or 'tensorflow-cpu==2.21.*', or a tf_mavg that is built for {minor}."
+    )
+
+
+@pytest.mark.parametrize("version", ["2.9.3", "2.20.1", "2.21.0.dev5"])
+def test_the_running_version_chooses_the_libraries(wheel_for, version):
+    alone = wheel_for("2.9", "2.20", "2.21")
+    (alone / "tensorflow").mkdir()
+    (alone / "tensorflow" / "__init__.py").write_text(
+        f"__version__ = {version!r}\ndef load_op_library(path): raise SystemExit(path)"
+    )
+    folder = "_tf" + "_".join(version.split(".")[:2])
+    assert last_line(run_isolated("import tf_mavg", alone)) == str(
+        alone / "tf_mavg" / folder / "libtf_mavg_ops.so"
     )
 
 
@@ -77,9 +116,11 @@ def test_a_source_checkout_says_what_it_lacks(alone):
 
 
 def test_the_build_facts():
-    assert tf.__version__.startswith(f"{BUILT_FOR}.")
+    assert RUNNING in SERVED
+    assert TENSORFLOW_BUILD["tensorflow"].startswith(f"{RUNNING}.")
     assert tf_mavg.__version__ == BUILD_INFO["version"]
-    assert BUILD_INFO["compiler"].split()[0] in {"GNU", "Clang"}
+    for facts in (BUILD_INFO, TENSORFLOW_BUILD):
+        assert facts["compiler"].split()[0] in {"GNU", "Clang"}
 
 
 @pytest.fixture
@@ -113,7 +154,9 @@ def test_an_unknown_instruction_level_is_reported_and_ignored(active_level):
 def test_info_names_every_version():
     facts = info.facts()
     assert facts["tf_mavg"] == tf_mavg.__version__
-    assert facts["TensorFlow, built against"] == BUILD_INFO["tensorflow"]
+    assert set(SERVED) == set(facts["TensorFlow, served"].replace(" and", ",").split(", "))
+    assert facts["TensorFlow, built against"] == TENSORFLOW_BUILD["tensorflow"]
+    assert facts["op library"] == str(OPS_PATH)
     assert facts["TensorFlow, running"].startswith(f"{tf.__version__} (tensorflow")
     assert facts["CPU instructions"] == (
         f"{_native.active_cpu_level()} in use, {_native.supported_cpu_level()} supported"

@@ -22,9 +22,8 @@ from oracle import (
     patterns,
 )
 
-import tf_mavg
 from tf_mavg import ops
-from tf_mavg._ops.library import OPS, XLA_KERNELS
+from tf_mavg._ops.library import OPS, PACKAGE, XLA_KERNELS, XLA_PATH
 from tf_mavg_cli import info
 
 SIZES = [0, 1, 17, 1000]
@@ -266,10 +265,31 @@ def test_a_variable_that_occurs_twice_is_refused():
         compiled_update([variable], [variable], BOTH_FLOAT32)
 
 
+WITHOUT_XLA = """
+import tensorflow as tf
+from tf_mavg import ops
+from tf_mavg_cli import info
+
+a, v = tf.Variable([0.0]), tf.Variable([1.0])
+ops.apply_moving_average([a], [v], 0.5)
+print(a.numpy())
+print(info.facts()["XLA kernels"])
+for call in (
+    lambda: ops.apply_moving_average([a], [v], 0.5),
+    lambda: ops.swap_variables([a], [v]),
+    lambda: ops.all_finite([v]),
+):
+    try:
+        tf.function(call, jit_compile=True, autograph=False)()
+    except RuntimeError as error:
+        print(error)
+"""
+
+
 @pytest.fixture
 def alone(tmp_path: Path) -> Path:
     """A folder that holds a copy of the installed package."""
-    shutil.copytree(Path(tf_mavg.__file__).parent, tmp_path / "tf_mavg")
+    shutil.copytree(PACKAGE, tmp_path / "tf_mavg")
     return tmp_path
 
 
@@ -277,30 +297,29 @@ def alone(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "not part of this build: jit_compile=True cannot compile the ops"),
+        (None, "not part of this build, so jit_compile=True cannot compile the ops: "),
         ("no library", "not loaded, so jit_compile=True cannot compile the ops: "),
     ],
     ids=["absent", "broken"],
 )
 def test_without_the_library_all_else_works(alone, content, reason):
-    library = alone / "tf_mavg" / "libtf_mavg_xla.so"
+    library = alone / "tf_mavg" / XLA_PATH.relative_to(PACKAGE)
     library.unlink()
     if content is not None:
         library.write_text(content)
-    program = (
-        "import tensorflow as tf; from tf_mavg import ops; from tf_mavg_cli import info; "
-        "a, v = tf.Variable([0.0]), tf.Variable([1.0]); "
-        "ops.apply_moving_average([a], [v], 0.5); print(a.numpy()); "
-        "print(info.facts()['XLA kernels'])"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", WITHOUT_XLA],
         env={**os.environ, "PYTHONPATH": str(alone)},
         cwd=alone,
         capture_output=True,
         text=True,
         check=True,
     )
-    value, fact = done.stdout.splitlines()
+    value, fact, *refusals = done.stdout.splitlines()
     assert value == "[0.5]"
     assert fact.startswith(reason)
+    refusal = (
+        "XLA compiles the ops only where its kernels of tf_mavg are loaded. Received: XLA kernels "
+        f"that are {fact}. Use jit_compile=False, or another TensorFlow."
+    )
+    assert refusals == [refusal] * 3

@@ -10,6 +10,8 @@ import pytest
 from gpu_kit import contents, elf, fat_binaries, parts, unpack
 from places import ROOT
 
+from tf_mavg._ops.library import OPS_PATH, PACKAGE
+
 PTX, CODE = fat_binaries.PTX, fat_binaries.MACHINE_CODE
 
 
@@ -73,7 +75,7 @@ def test_a_fat_binary_of_another_form_is_refused():
 
 
 def test_a_library_without_its_symbols_still_loads(native_alone, tmp_path):
-    (library,) = (native_alone / "tf_mavg").glob("*.so")
+    (library,) = (native_alone / "tf_mavg").glob("_native*.so")
     content = bytearray(library.read_bytes())
     content += b"a table of symbols"
     elf.cut(content)
@@ -82,6 +84,8 @@ def test_a_library_without_its_symbols_still_loads(native_alone, tmp_path):
     package.mkdir()
     (package / "__init__.py").touch()
     (package / library.name).write_bytes(content)
+    images = "libtf_mavg_gpu_images.so"
+    (package / images).symlink_to(native_alone / "tf_mavg" / images)
     program = "from tf_mavg import _native; print(_native.__file__)"
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
@@ -203,6 +207,8 @@ def test_the_same_files_give_the_same_parts(files, tmp_path):
 
 def test_the_project_goes_in_whole():
     names = {file.path for file in contents.project()}
-    assert {f"{contents.SITE}/tf_mavg/libtf_mavg_ops.so", "bin/tf_mavg", "bin/pytest"} <= names
+    assert {"bin/tf_mavg", "bin/pytest"} <= names
+    libraries = [str(OPS_PATH.relative_to(PACKAGE)), "libtf_mavg_gpu_images.so"]
+    assert {f"{contents.SITE}/tf_mavg/{library}" for library in libraries} <= names
     assert any(name.startswith(f"{contents.SITE}/tf_mavg/_native.") for name in names)
     assert any(name.startswith(f"{contents.SITE}/tf_mavg_cli/") for name in names)

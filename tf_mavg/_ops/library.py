@@ -1,9 +1,12 @@
-"""Loads the op library, once it is sure to fit the TensorFlow that is running, and the XLA kernels.
+"""Loads the libraries for the TensorFlow that is running: the ops, and the XLA kernels.
 
-The library's symbols carry the version of what TensorFlow is built from, so a binary serves one
-minor version. Loaded into another one, it would fail with an undefined symbol or worse.
+The libraries' symbols carry the version of what TensorFlow is built from, so a binary serves one
+minor version. Loaded into another one, it would fail with an undefined symbol or worse. Each minor
+version that this installation serves has a folder, with a file of what was built.
 """
 
+import json
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,14 +25,19 @@ except ImportError as missing:
 BUILD_INFO: dict[str, str] = _native.build_info()
 
 
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
+def _folders() -> dict[str, Path]:
+    """The folder of each minor version that is served, the oldest first."""
+    found = {}
+    for folder in PACKAGE.glob("_tf*"):
+        if match := re.fullmatch(r"_tf(\d+)_(\d+)", folder.name):
+            found[int(match[1]), int(match[2])] = folder
+    return {f"{major}.{minor}": found[major, minor] for major, minor in sorted(found)}
 
 
 def _import_tensorflow() -> Any:
-    built_for = _minor(BUILD_INFO["tensorflow"])
-    prefix = f"tf_mavg {BUILD_INFO['version']} is built for TensorFlow {built_for}, but"
-    remedy = f"pip install 'tensorflow=={built_for}.*' or 'tensorflow-cpu=={built_for}.*'"
+    prefix = f"tf_mavg {BUILD_INFO['version']} is built for TensorFlow {served_text()}, but"
+    newest = SERVED[-1]
+    remedy = f"pip install 'tensorflow=={newest}.*' or 'tensorflow-cpu=={newest}.*'"
     try:
         import tensorflow as tf  # noqa: PLC0415 - its absence is reported in our own words.
     except ModuleNotFoundError as error:
@@ -37,13 +45,23 @@ def _import_tensorflow() -> Any:
             raise
         message = f"{prefix} no TensorFlow is installed; install it with {remedy}."
         raise ImportError(message) from None
-    if _minor(tf.__version__) != built_for:
+    minor = _minor(tf.__version__)
+    if minor not in SERVED:
         message = (
             f"{prefix} found TensorFlow {tf.__version__}; install a matching one with {remedy}, "
-            f"or a tf_mavg that is built for {_minor(tf.__version__)}."
+            f"or a tf_mavg that is built for {minor}."
         )
         raise ImportError(message)
     return tf
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def served_text() -> str:
+    """The minor versions of TensorFlow that this installation serves: "2.20 and 2.21"."""
+    return " and ".join(filter(None, [", ".join(SERVED[:-1]), SERVED[-1]]))
 
 
 def tensorflow_distribution() -> str:
@@ -59,7 +77,8 @@ def _load_xla_kernels(tensorflow: Any) -> str:
       Whether that went well, or why not: a line for `info`.
     """
     if not XLA_PATH.exists():
-        return "not part of this build: jit_compile=True cannot compile the ops"
+        reason = TENSORFLOW_BUILD["without_xla"] or f"{XLA_PATH} is missing"
+        return f"not part of this build, so jit_compile=True cannot compile the ops: {reason}"
     try:
         tensorflow.load_library(str(XLA_PATH))
     except (tensorflow.errors.OpError, RuntimeError) as error:
@@ -68,9 +87,15 @@ def _load_xla_kernels(tensorflow: Any) -> str:
     return str(XLA_PATH)
 
 
-OPS_PATH = PACKAGE / "libtf_mavg_ops.so"
-XLA_PATH = OPS_PATH.with_name("libtf_mavg_xla.so")
+# The minor versions of TensorFlow that this installation serves, the oldest first.
+SERVED = tuple(_folders())
 _tensorflow = _import_tensorflow()
+_folder = _folders()[_minor(_tensorflow.__version__)]
+# The version of TensorFlow that the loaded libraries are built against, and by which compiler; why
+# there are no XLA kernels, or nothing.
+TENSORFLOW_BUILD: dict[str, str] = json.loads((_folder / "build.json").read_text())
+OPS_PATH = _folder / "libtf_mavg_ops.so"
+XLA_PATH = _folder / "libtf_mavg_xla.so"
 # The generated Python functions, one an op.
 OPS: Any = _tensorflow.load_op_library(str(OPS_PATH))
 # The XLA library's path, or why it is not loaded.

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mavg._compat.references import reference_of
+from tf_mavg._ops.compiled import check_has_kernels
 from tf_mavg._ops.variables import FLOATING_DTYPES, HALF_DTYPES, base_dtype, is_resource, shards
 
 if TYPE_CHECKING:
@@ -363,7 +364,11 @@ def emit(lists: Lists, make_op: Callable[[Bucket], Any], name: str) -> tf.Operat
 
     Returns:
       The operation that does all of them; None when executing eagerly.
+
+    Raises:
+      RuntimeError: If XLA is to compile the op, and has no kernels for it.
     """
+    check_has_kernels()
     with tf.name_scope(name) as scope:
         operations = []
         for bucket in buckets(lists):
