@@ -36,6 +36,8 @@ CHECKED_TESTS := tests/test_architecture.py tests/test_decays.py tests/test_post
 # The tests of what differs between versions of TensorFlow.
 MINOR_TESTS := tests/averages/test_averages.py tests/averages/test_optimizer.py tests/compat \
   tests/files/test_saver.py tests/files/test_checkpoint.py tests/keras tests/ops
+# What tf_keras 2.18 does itself, and what Python 3.11 thinks of it.
+MINOR_WARNINGS := -W "ignore:non-integer arguments to randrange:DeprecationWarning"
 # A process has all tests of a file, which share what its fixtures make.
 PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -129,7 +131,8 @@ test-minor-%: dist/minors/stamp
 	  dist/minors/*.whl
 	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --no-deps \
 	  --force-reinstall dist/minors/*.whl "tf_keras==$*.*"
-	$(MINORS_FOLDER)/$*/venv/bin/pytest $(PYTEST_WORKERS) $(MINOR_TESTS) $(PYTEST_ARGS)
+	$(MINORS_FOLDER)/$*/venv/bin/pytest $(PYTEST_WORKERS) $(MINOR_WARNINGS) $(MINOR_TESTS) \
+	  $(PYTEST_ARGS)
 
 # Sources below TensorFlow, the images that this build has compiled, and the script that uses both.
 GPU_KIT := CMakeLists.txt README.md cc/core cc/python cmake cuda pyproject.toml tests/gpu \
