@@ -58,8 +58,9 @@ DEPTHS = OTHER_DEPTHS | {"split_moving_average_1": 3, "split_moving_average_2": 
 # multiprocessor holds. At 64 half of them are resident, each with three or four 16-byte loads under
 # way, and at 80 three eighths with five: no fewer in all than with one average.
 MOST_REGISTERS = {1: 40, 2: 64, 3: 64, 4: 80}
-# By the architecture, where random bits, or the search for rows, take more. At 128 two blocks are resident, with five loads
-# of each thread under way. On 7.5, whose multiprocessors hold 1,024 threads, all are at 64.
+# By the architecture, where random bits, or the search for rows, take more. At 128 two blocks are
+# resident, with five loads of each thread under way. On 7.5, whose multiprocessors hold 1,024
+# threads, all are at 64.
 MOST_REGISTERS_OF_ARCHITECTURE = {
     70: {1: 40, 2: 64, 3: 128, 4: 128},
     75: {1: 64, 2: 64, 3: 64, 4: 80},
