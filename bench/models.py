@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import functools
 
-Shape = tuple[int, ...]
+from tf_mavg_check.shapes import FEED_FORWARD, Shape, bert_large, resnet_50
 
-# "Attention Is All You Need"'s block as BERT and GPT-2 have it, per layer of `width`.
-FEED_FORWARD = 4
-
-
-@functools.cache
-def resnet_50() -> tuple[Shape, ...]:
-    """The 214 variables of Keras's ResNet-50, whose convolutions have biases."""
-    return keras_shapes("ResNet50")
+__all__ = ["Shape", "bert_large", "gpt2_xl", "mobilenet_v3", "resnet_50"]
 
 
 @functools.cache
@@ -30,23 +23,6 @@ def keras_shapes(name: str) -> tuple[Shape, ...]:
     with tf.device("cpu"):
         model = getattr(keras.applications, name)(weights=None)
     return tuple(tuple(variable.shape) for variable in model.trainable_variables)
-
-
-def bert_large() -> tuple[Shape, ...]:
-    """The 391 variables of BERT-large: embeddings, 24 layers of width 1,024, the pooler.
-
-    Devlin et al., 2019: a vocabulary of 30,522, 512 positions, 2 segments.
-    """
-    width = 1024
-    norm = [(width,), (width,)]
-    layer = [
-        *3 * [(width, width), (width,)],  # Query, key and value.
-        *[(width, width), (width,), *norm],
-        *[(width, FEED_FORWARD * width), (FEED_FORWARD * width,)],
-        *[(FEED_FORWARD * width, width), (width,), *norm],
-    ]
-    embeddings = [(30_522, width), (512, width), (2, width), *norm]
-    return (*embeddings, *24 * layer, (width, width), (width,))
 
 
 def gpt2_xl(layers: int) -> tuple[Shape, ...]:

@@ -218,6 +218,7 @@ def test_the_models_have_the_published_sizes():
         assert len(shapes) == published[name].tensors
         assert sum(map(math.prod, shapes)) == published[name].elements
     resnet = models.resnet_50()
+    assert sorted(resnet) == sorted(models.keras_shapes("ResNet50"))
     # Keras's convolutions have biases.
     biases = 26_560
     assert len(resnet) == published["ResNet-50"].tensors + 53
