@@ -65,7 +65,7 @@ def check_update(runner: Runner, average: np.dtype[Any], variable: np.dtype[Any]
             ]
             before = copies(variables)
             rates = [reference.rate_of(decay) for decay in DECAYS[:count]]
-            runner.update(averages, variables, rates, offsets)
+            runner.run("apply_moving_average", averages, variables, rates, offsets=offsets)
             what = f"{count} averages, list {shifted} unaligned"
             for received, wanted in zip(averages, expected, strict=True):
                 compared += compare(received, wanted, what=what)
@@ -94,7 +94,8 @@ def check_split(runner: Runner) -> str:
             highs = [[high for high, _ in side] for side in halves]
             remainders = [[remainder for _, remainder in side] for side in halves]
             rates = [reference.rate_of(decay) for decay in DECAYS[:count]]
-            runner.update_split((highs, remainders), variables, rates, offsets)
+            lists = highs, remainders, variables, rates
+            runner.run("apply_split_moving_average", *lists, offsets=offsets)
             for side, decay, high, remainder in zip(whole, DECAYS, highs, remainders, strict=False):
                 received = [reference.joined(*pair) for pair in zip(high, remainder, strict=True)]
                 expected = _updated(side, variables, decay)
@@ -118,7 +119,7 @@ def check_stochastic(runner: Runner, half: np.dtype[Any]) -> str:
             ]
             for side, decay, key in zip(averages, DECAYS, keys, strict=False)
         ]
-        runner.update_stochastically(averages, variables, rates, keys)
+        runner.run("apply_stochastic_average", averages, variables, rates, keys)
         for received, wanted in zip(averages, expected, strict=True):
             compared += compare(received, wanted, what=f"{count} averages")
     return f"{compared:,} elements"
@@ -132,7 +133,7 @@ def check_swap(runner: Runner) -> str:
         sizes = sizes_around(runner.chunk_bytes // itemsize)
         first, second = ([numbers.patterns(size, dtype) for size in sizes] for _ in range(2))
         expected = copies(second), copies(first)
-        runner.swap(first, second, [shift, 0])
+        runner.run("swap", first, second, offsets=[shift, 0])
         for received, wanted in zip((first, second), expected, strict=True):
             compared += compare(received, wanted, what=f"{itemsize} bytes, offset {shift}")
     return f"{compared:,} elements"
@@ -147,7 +148,7 @@ def check_all_finite(runner: Runner, dtype: np.dtype[Any]) -> str:
     def ask(*, expected: bool, what: str) -> None:
         nonlocal asked
         asked += 1
-        if runner.all_finite(arrays, [dtype.itemsize * (asked % 2)]) != expected:
+        if runner.run("all_finite", arrays, offsets=[dtype.itemsize * (asked % 2)]) != expected:
             message = f"{what}. Expected: {expected}, received: {not expected}"
             raise Wrong(message)
 

@@ -9,45 +9,25 @@ from tf_mavg_check.native import native
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tf_mavg_check.reference import Array, Key
-
-Lists = list[list["Array"]]
-
 
 class Runner(Protocol):
-    """Runs each kernel on lists of arrays, in place.
-
-    `offsets`, one a list, shift the addresses on a GPU by so many bytes. On the CPU the arrays'
-    own addresses count.
-    """
+    """Runs kernels on lists of arrays, in place."""
 
     name: str
     chunk_bytes: int
 
-    def update(
-        self, averages: Lists, variables: list[Array], rates: Sequence[Any], offsets: Sequence[int]
-    ) -> None:
-        """Moves averages towards variables."""
+    def run(self, kernel: str, *lists: Any, offsets: Sequence[int] = ()) -> Any:
+        """Runs a kernel.
 
-    def update_split(
-        self,
-        averages: tuple[Lists, Lists],
-        variables: list[Array],
-        rates: Sequence[Any],
-        offsets: Sequence[int],
-    ) -> None:
-        """Moves averages, which are upper halves and remainders, towards variables."""
+        Args:
+          kernel: A function of tf_mavg._native, as it is called for the CPU.
+          *lists: What the function takes, up to the instruction level.
+          offsets: One a list: shift the addresses on a GPU by so many bytes. On the CPU the arrays'
+            own addresses count.
 
-    def update_stochastically(
-        self, averages: Lists, variables: list[Array], rates: Sequence[Any], keys: list[Key]
-    ) -> None:
-        """Moves averages towards variables, with stochastic rounding."""
-
-    def swap(self, first: list[Array], second: list[Array], offsets: Sequence[int]) -> None:
-        """Exchanges two lists."""
-
-    def all_finite(self, variables: list[Array], offsets: Sequence[int]) -> bool:
-        """Whether no element is infinite or NaN."""
+        Returns:
+          What the function returns.
+        """
 
 
 class Cpu:
@@ -57,42 +37,13 @@ class Cpu:
         """Takes an instruction level."""
         self._level = level
         self.name = f"CPU, {level}"
-        self._chunk_elements = int(native().CPU_CHUNK_ELEMENTS)
-        self.chunk_bytes = 4 * self._chunk_elements
+        self.chunk_bytes = 4 * int(native().CPU_CHUNK_ELEMENTS)
 
-    def update(
-        self, averages: Lists, variables: list[Array], rates: Sequence[Any], offsets: Sequence[int]
-    ) -> None:
+    def run(self, kernel: str, *lists: Any, offsets: Sequence[int] = ()) -> Any:
         """See Runner."""
         del offsets
-        native().apply_moving_average(averages, variables, rates, self._level, threads=2)
-
-    def update_split(
-        self,
-        averages: tuple[Lists, Lists],
-        variables: list[Array],
-        rates: Sequence[Any],
-        offsets: Sequence[int],
-    ) -> None:
-        """See Runner."""
-        del offsets
-        native().apply_split_moving_average(*averages, variables, rates, self._level, threads=2)
-
-    def update_stochastically(
-        self, averages: Lists, variables: list[Array], rates: Sequence[Any], keys: list[Key]
-    ) -> None:
-        """See Runner."""
-        native().apply_stochastic_average(averages, variables, rates, keys, self._level, threads=2)
-
-    def swap(self, first: list[Array], second: list[Array], offsets: Sequence[int]) -> None:
-        """See Runner."""
-        del offsets
-        native().swap(first, second, self._level)
-
-    def all_finite(self, variables: list[Array], offsets: Sequence[int]) -> bool:
-        """See Runner."""
-        del offsets
-        return bool(native().all_finite(variables, self._level, threads=2))
+        threads = {} if kernel == "swap" else {"threads": 2}
+        return getattr(native(), kernel)(*lists, self._level, **threads)
 
 
 class Gpu:
@@ -104,32 +55,6 @@ class Gpu:
         self.name = f"GPU, {image}, {form} tables"
         self.chunk_bytes = int(native().GPU_CHUNK_BYTES)
 
-    def update(
-        self, averages: Lists, variables: list[Array], rates: Sequence[Any], offsets: Sequence[int]
-    ) -> None:
+    def run(self, kernel: str, *lists: Any, offsets: Sequence[int] = ()) -> Any:
         """See Runner."""
-        native().gpu_apply_moving_average(averages, variables, rates, self._form, offsets)
-
-    def update_split(
-        self,
-        averages: tuple[Lists, Lists],
-        variables: list[Array],
-        rates: Sequence[Any],
-        offsets: Sequence[int],
-    ) -> None:
-        """See Runner."""
-        native().gpu_apply_split_moving_average(*averages, variables, rates, self._form, offsets)
-
-    def update_stochastically(
-        self, averages: Lists, variables: list[Array], rates: Sequence[Any], keys: list[Key]
-    ) -> None:
-        """See Runner."""
-        native().gpu_apply_stochastic_average(averages, variables, rates, keys, self._form)
-
-    def swap(self, first: list[Array], second: list[Array], offsets: Sequence[int]) -> None:
-        """See Runner."""
-        native().gpu_swap(first, second, self._form, offsets)
-
-    def all_finite(self, variables: list[Array], offsets: Sequence[int]) -> bool:
-        """See Runner."""
-        return bool(native().gpu_all_finite(variables, self._form, offsets))
+        return getattr(native(), f"gpu_{kernel}")(*lists, self._form, offsets)

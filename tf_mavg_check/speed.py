@@ -76,7 +76,7 @@ def figures(form: str, most_elements: int = LARGE) -> Iterator[Figure]:
     yield Figure("one variable", "copy by the driver", copy, copied, None)
     for workload, elements in workloads(most_elements).items():
         for kernel, bytes_an_element, launch_on in kernels(elements, form):
-            seconds = median_seconds(launch_on)
+            seconds = _median_seconds(launch_on)
             moved = bytes_an_element * sum(elements)
             yield Figure(workload, kernel, seconds, moved, (moved / seconds) / (copied / copy))
 
@@ -108,19 +108,23 @@ def _buffers(sides: list[int], elements: list[int]) -> Any:
 
 def _seconds_of_copy(elements: list[int]) -> float:
     buffers = _buffers([4, 4], elements)
-    return median_seconds(lambda stream: buffers.copy(0, 1, stream))
+    return _median_seconds(lambda stream: buffers.copy(0, 1, stream))
 
 
-def median_seconds(launch_on: Callable[[Any], None]) -> float:
+def _median_seconds(launch_on: Callable[[Any], None]) -> float:
     """Seconds of one launch, among many in a row."""
-    stream = native().GpuStream()
+    stream = new_stream()
     launch_on(stream)  # Loads the kernel.
     stream.synchronize()
-    once = seconds_a_launch(launch_on, stream, launches=1)
-    launches = int(min(MOST_LAUNCHES, max(1, SECONDS_A_ROW / max(once, 1e-9))))
+    launches = launches_a_row(seconds_a_launch(launch_on, stream, launches=1))
     return statistics.median(
         seconds_a_launch(launch_on, stream, launches=launches) for _ in range(ROWS)
     )
+
+
+def launches_a_row(seconds: float) -> int:
+    """How many launches of so many seconds make a row."""
+    return int(min(MOST_LAUNCHES, max(1, SECONDS_A_ROW / max(seconds, 1e-9))))
 
 
 def new_stream() -> Any:
@@ -144,7 +148,7 @@ def overheads(form: str, most_elements: int = LARGE) -> Iterator[Overhead]:
     """What an enqueued update of 1 and of 1,000 variables costs the host."""
     for variables in (1, 1000):
         buffers = _buffers([4, 4], _shrunk([64] * variables, most_elements))
-        stream = native().GpuStream()
+        stream = new_stream()
         seconds = []
         for _ in range(ROWS):
             stream.hold(LONGEST_HOLD)

@@ -50,9 +50,9 @@ def check_full_tables(runner: Gpu) -> str:
             reference.updated(average, variable, DECAY)
             for average, variable in zip(averages, variables, strict=True)
         ]
-        runner.update([averages], variables, [reference.rate_of(DECAY)], [])
+        runner.run("apply_moving_average", [averages], variables, [reference.rate_of(DECAY)])
         compared += compare(averages, expected, what=f"{count} variables")
-        runner.swap(averages, variables, [])
+        runner.run("swap", averages, variables)
         compare(variables, expected, what=f"{count} variables, swapped")
     return f"{compared:,} elements"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,10 +11,12 @@ from tf_mavg_cli import options
 from tf_mavg_cli.running import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tf_mavg_check.results import Result
     from tf_mavg_check.speed import Figure, Overhead
+
+T = TypeVar("T")
 
 
 @click.command
@@ -38,11 +40,21 @@ def check(ctx: click.Context, *, as_json: bool, speed: bool, most_elements: int 
         facts = machine.facts()
     except ImportError as error:
         raise Refused(str(error)) from error
-    say = _Silent() if as_json else _Told()
-    say.facts(facts)
-    results = [say.result(result) for found in (cpu, gpu) for result in found.results()]
-    figures, overheads = _measured(say, most_elements) if speed else ([], [])
-    failed = [result for result in results if result.outcome == "failed"]
+    if not as_json:
+        click.echo(_facts_text(facts))
+    show = _kept if as_json else _told
+    results = show((result for found in (cpu, gpu) for result in found.results()), _result_line)
+    figures: list[Figure] = []
+    overheads: list[Overhead] = []
+    device = machine.device()
+    if speed and device is not None:
+        from tf_mavg_check.speed import LARGE
+        from tf_mavg_check.speed import figures as measure
+        from tf_mavg_check.speed import overheads as measure_host
+
+        most = most_elements or LARGE
+        figures = show(measure(device["form"], most), _figure_line)
+        overheads = show(measure_host(device["form"], most), _overhead_line)
     if as_json:
         options.print_json(
             {
@@ -54,72 +66,46 @@ def check(ctx: click.Context, *, as_json: bool, speed: bool, most_elements: int 
         )
     else:
         click.echo(_summary(results))
-    ctx.exit(1 if failed else 0)
+    ctx.exit(any(result.outcome == "failed" for result in results))
 
 
-def _measured(say: _Told, most_elements: int | None) -> tuple[list[Figure], list[Overhead]]:
-    from tf_mavg_check import machine, speed
-
-    device = machine.device()
-    if device is None:
-        return [], []
-    most = most_elements or speed.LARGE
-    figures = [say.figure(figure) for figure in speed.figures(device["form"], most)]
-    return figures, [say.overhead(found) for found in speed.overheads(device["form"], most)]
+def _kept(found: Iterable[T], line: Callable[[T], str]) -> list[T]:
+    """What is found, when all of it is."""
+    del line
+    return list(found)
 
 
-class _Told:
-    """Prints what is found, as soon as it is."""
-
-    def facts(self, facts: dict[str, Any]) -> None:
-        """Prints what is checked."""
-        for name, text in facts.items():
-            click.echo(f"{name:9}  {text}")
-        click.echo()
-
-    def result(self, result: Result) -> Result:
-        """Prints a line for a check."""
-        color = {"passed": "green", "failed": "red"}.get(result.outcome)
-        outcome = click.style(f"{result.outcome:8}", fg=color)
-        click.echo(f"{outcome}  {result.subject}: {result.detail} ({result.seconds:.1f} s)")
-        return result
-
-    def figure(self, figure: Figure) -> Figure:
-        """Prints a line for a measured kernel."""
-        rate = figure.bytes_moved / figure.seconds / 1e9
-        share = "" if figure.of_copy is None else f", {figure.of_copy:.2f} of the copy's"
-        click.echo(
-            f"measured  {figure.workload}: {figure.kernel}: {1e6 * figure.seconds:,.1f} us, "
-            f"{rate:,.0f} GB/s{share}"
-        )
-        return figure
-
-    def overhead(self, overhead: Overhead) -> Overhead:
-        """Prints a line for what a launch costs."""
-        click.echo(
-            f"measured  an enqueued update of {overhead.variables:,} variables costs the host "
-            f"{1e6 * overhead.seconds:,.1f} us"
-        )
-        return overhead
+def _told(found: Iterable[T], line: Callable[[T], str]) -> list[T]:
+    """What is found; prints a line for each as soon as it is."""
+    told = []
+    for one in found:
+        click.echo(line(one))
+        told.append(one)
+    return told
 
 
-class _Silent(_Told):
-    """Prints nothing: JSON follows."""
+def _facts_text(facts: dict[str, Any]) -> str:
+    return "".join(f"{name:9}  {text}\n" for name, text in facts.items())
 
-    def facts(self, facts: dict[str, Any]) -> None:
-        """Does nothing."""
 
-    def result(self, result: Result) -> Result:
-        """Gives it back."""
-        return result
+def _result_line(result: Result) -> str:
+    color = {"passed": "green", "failed": "red"}.get(result.outcome)
+    outcome = click.style(f"{result.outcome:8}", fg=color)
+    return f"{outcome}  {result.subject}: {result.detail} ({result.seconds:.1f} s)"
 
-    def figure(self, figure: Figure) -> Figure:
-        """Gives it back."""
-        return figure
 
-    def overhead(self, overhead: Overhead) -> Overhead:
-        """Gives it back."""
-        return overhead
+def _figure_line(figure: Figure) -> str:
+    rate = figure.bytes_moved / figure.seconds / 1e9
+    share = "" if figure.of_copy is None else f", {figure.of_copy:.2f} of the copy's"
+    microseconds = f"{1e6 * figure.seconds:,.1f} us, {rate:,.0f} GB/s{share}"
+    return f"measured  {figure.workload}: {figure.kernel}: {microseconds}"
+
+
+def _overhead_line(overhead: Overhead) -> str:
+    return (
+        f"measured  an enqueued update of {overhead.variables:,} variables costs the host "
+        f"{1e6 * overhead.seconds:,.1f} us"
+    )
 
 
 def _summary(results: Iterable[Result]) -> str:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TURNS = 9
-SECONDS_A_ROW = 0.01
-MOST_LAUNCHES = 100
 DELAY_CYCLES = 40_000_000  # Some 20 ms, in which the host enqueues a row.
 RATE = 0.001
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -109,8 +107,7 @@ def measured(workload: str, elements: list[int], form: str) -> list[dict[str, An
     launches = []
     for contestant in taking_part:
         contestant.seconds_a_launch(1)  # Loads its kernels.
-        once = contestant.seconds_a_launch(1)
-        launches.append(int(min(MOST_LAUNCHES, max(1, SECONDS_A_ROW / max(once, 1e-9)))))
+        launches.append(speed.launches_a_row(contestant.seconds_a_launch(1)))
     seconds: list[list[float]] = [[] for _ in taking_part]
     host: list[list[float]] = [[] for _ in taking_part]
     for _ in range(TURNS):
