@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tf_mavg_check import kernels, machine, streams
+from tf_mavg_check import kernels, machine, rows, streams
 from tf_mavg_check.results import Result
 from tf_mavg_check.runners import Gpu
 from tf_mavg_check.running import results_of
@@ -50,6 +50,8 @@ def results_here(forms: Sequence[str] = FORMS) -> Iterator[Result]:
             continue
         yield from results_of(kernels.checks_of(runner))
         yield from results_of(streams.checks_of(runner, form))
+        if form == "small":  # The only form of tables with rows.
+            yield from results_of(rows.checks_on_gpu(image))
 
 
 def _results_elsewhere() -> Iterator[Result]:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import tf_mavg_check
-from tf_mavg_check import comparing, cpu, kernels, native, reference
+from tf_mavg_check import comparing, cpu, kernels, native, reference, rows
+from tf_mavg_check.reference import FLOAT32
 from tf_mavg_check.results import Result, Wrong
+from tf_mavg_check.row_runners import CpuRows
 from tf_mavg_check.runners import Cpu
 from tf_mavg_check.running import results_of
 
@@ -60,7 +62,8 @@ def test_every_cpu_kernel_passes_at_every_level_without_tensorflow(check_without
     assert not found["failed"]
     for level in native.levels():
         names = [subject for subject in found["passed"] if subject.startswith(f"CPU, {level}: ")]
-        assert len(names) == 14  # Six updates, split, two stochastic, swap, four of finiteness.
+        # Six updates, split, two stochastic, swap, four of finiteness, six of rows.
+        assert len(names) == 20
     if "No CUDA driver" in report["facts"]["GPU"]:
         assert "GPU" in found["left out"]
         assert report["figures"] == []
@@ -76,6 +79,7 @@ def test_a_gpu_is_checked_in_both_forms_and_measured(check_without_tensorflow, e
     for form in ("small", "large"):
         on_gpu = [name for name in found["passed"] if f"GPU, PTX, {form} tables: " in name]
         assert len(on_gpu) == 16
+    assert len([name for name in found["passed"] if "GPU, PTX: rows, " in name]) == 6
     assert "GPU, machine code" in found["left out"]
     assert {figure["workload"] for figure in report["figures"]} == {
         "1,000 x 64", "ResNet-50", "BERT-large", "one variable",
@@ -199,3 +203,31 @@ def test_the_reference_rounds_as_numpy_does():
     values = np.array([1.0, 1.0 + 2**-11, -0.0], np.float32)
     high, remainder = reference.split(values)
     np.testing.assert_array_equal(reference.joined(high, remainder), values)
+
+
+class WrongRows(CpuRows):
+    """A CPU that catches up a row which no index names, and a step of which leaves rows behind."""
+
+    def catch_up_rows(self, tables, indices, offsets=(0, 0, 0)):
+        """Takes one row more."""
+        more = [np.append(rows, [n for n in range(41) if n not in rows][:1]) for rows in indices]
+        super().catch_up_rows(tables, [rows.astype(np.int64) for rows in more], offsets)
+
+    def advance_row_clocks(self, tables, rate):
+        """Has rows see none of the steps."""
+        super().advance_row_clocks(tables, rate)
+        for table in tables:
+            table.seen[:] = 0
+
+
+@pytest.mark.parametrize("check", [rows.check_against_formula, rows.check_against_cpu])
+def test_a_row_that_no_index_names_must_not_move(check):
+    with pytest.raises(Wrong, match="elements differ"):
+        check(WrongRows("baseline"), (FLOAT32, FLOAT32))
+
+
+def test_a_clock_without_room_starts_anew():
+    runner = WrongRows("baseline")
+    runner.catch_up_rows = CpuRows("baseline").catch_up_rows
+    with pytest.raises(Wrong, match="a step with room: seen"):
+        rows.check_against_cpu(runner, (FLOAT32, FLOAT32))
