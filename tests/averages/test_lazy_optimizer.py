@@ -71,14 +71,3 @@ def test_other_optimizers_are_refused(name):
     with pytest.raises(ValueError, match=f"as AdadeltaOptimizer, .* do. Received: a {name}; take"):
         tf_mavg.MovingAverageOptimizer(optimizer, sparse="lazy")
     tf_mavg.MovingAverageOptimizer(optimizer)
-
-
-def test_a_graph_of_tensorflow_1_is_refused():
-    with tf.Graph().as_default():
-        table = tf1.get_variable("table", [8, 3], use_resource=True)
-        optimizer = tf_mavg.MovingAverageOptimizer(
-            tf1.train.GradientDescentOptimizer(0.1), sparse="lazy"
-        )
-        loss = tf.reduce_sum(tf.nn.embedding_lookup(table, [1, 2]))
-        with pytest.raises(ValueError, match=r"'table.*one of a graph of TensorFlow 1"):
-            optimizer.minimize(loss)

@@ -175,7 +175,6 @@ class Averages:
         entry = self.entry_of(variable, index)
         if entry is None:
             return None
-        self.lazy.catch_up_all([entry])
         return entry.average if entry.shown is None else entry.shown
 
     def remainder(self, variable: Any, index: int = 0) -> Any:
@@ -189,7 +188,6 @@ class Averages:
         While swapped it is the variable's value, which its place holds.
         """
         entry = self._entries.of(variable)[index]
-        self.lazy.catch_up_all([entry])
         if self.state.swapped_index == index:
             return array_of(entry.average)
         return array_with_remainder(entry)
@@ -207,8 +205,11 @@ class Averages:
         entry = self.entry_of(variable, index)
         if entry is None:
             return None
-        self.lazy.catch_up_all([entry])
         return value_of(entry, swapped=self.state.swapped_index == index)
+
+    def position_of(self, entry: Entry) -> int:
+        """How many variables had averages, in all graphs, when those of this one were made."""
+        return self._entries.position_of(entry.variable)
 
     def entry_of(self, variable: Any, index: int = 0) -> Entry | None:
         """One of a variable's entries; None if it has none. It may be a Keras 3 variable."""
@@ -340,10 +341,10 @@ class Averages:
     def start(self, entries: Sequence[Entry]) -> tf.Operation | None:
         """Gives averages the values that their variables have now."""
         self.late.discard(entries)
-        self.lazy.restart(entries)
+        restarted = self.lazy.restart(entries)
         started = assign_all(pairs_at_hand(list(entries)))
         cleared = clear(remainders_at_hand(entries))
-        return None if started is None else tf.group(started, *cleared)
+        return None if started is None else tf.group(started, *cleared, *restarted)
 
     def start_later(self, entries: Sequence[Entry]) -> None:
         """Starts averages before they are next used, at the values that their variables have then.
@@ -378,9 +379,9 @@ class Averages:
         with tf.control_dependencies(self.state.guard("Variables cannot be overwritten")):
             chosen = self._chosen(variables, index)
             check_can_spread(chosen, "overwrite variables")
-            self.lazy.catch_up_all()
             pairs = pairs_at_hand(chosen)
-            overwritten = assign_all([(component, average) for average, component in pairs])
+            with tf.control_dependencies(self.lazy.catch_up_all()):
+                overwritten = assign_all([(component, average) for average, component in pairs])
             spread(chosen)
             return overwritten
 
@@ -410,8 +411,8 @@ class Averages:
             raise RuntimeError(message)
         if any(not entry.is_alike for entry in chosen):  # A variable then holds a rounded copy.
             self.state.check_not_swapped("Averages of another dtype have no distance")
-        self.lazy.catch_up_all(chosen)
-        squares = squared_distances(chosen, swapped=self.state.swapped_index == index)
+        with tf.control_dependencies(self.lazy.catch_up_all()):
+            squares = squared_distances(chosen, swapped=self.state.swapped_index == index)
         return tf.sqrt(squares if per_variable else tf.reduce_sum(squares))
 
     def check_index(self, index: int) -> None:

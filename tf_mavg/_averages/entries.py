@@ -41,6 +41,10 @@ class Entries:
         """The entries of a variable, which may be a Keras 3 one; empty if it has none."""
         return self._of.get(id(tensorflow_variable(variable)), ())
 
+    def position_of(self, variable: Any) -> int:
+        """How many variables had averages, in all graphs, when those of this one were made."""
+        return list(self._of).index(id(tensorflow_variable(variable)))
+
     def at_hand(self, index: int) -> list[Entry]:
         """Those of an index in the default graph; the same list until entries come or go."""
         graph = graph_at_hand()

@@ -92,11 +92,12 @@ class Exchange:
             self._divided = _Divided(entries)
         check_can_swap(self._divided.strategies)
         check_can_spread(entries, "are swapped")
-        self._averages.lazy.catch_up_all()
+        caught_up = self._averages.lazy.catch_up_all()
         if not tf.executing_eagerly():
             averages, variables = two_lists([pair for entry in entries for pair in entry.pairs])
             check_can_compile(variables)
-            return ops.swap_variables(averages, variables)
+            with tf.control_dependencies(caught_up):
+                return ops.swap_variables(averages, variables)
         if self._averages.state.is_swapped:
             self._check_can_swap_back()
             self._swap_back()

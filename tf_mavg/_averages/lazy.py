@@ -2,8 +2,12 @@
 
 A variable is averaged lazily from the first step on that names its rows. Before a step writes rows,
 they are caught up with the old values; after it, a clock notes the step. So rows are behind between
-steps, and whatever looks at averages otherwise, or changes values, asks for `catch_up_all` first.
-After that all is as with averages that are updated as a whole: so files hold no more than those do.
+steps. Whoever reads an average or sets it, a Saver too, catches it up first: the variable itself
+sees to that. Our own ops pass that by, so whatever swaps averages, or changes their variables, asks
+for `catch_up_all` before. After that all is as with averages that are updated as a whole.
+
+A graph of TensorFlow 1 is told when it is built: an average that others may already read as it was
+cannot become lazy there. A plain Saver saves counters and clock with it, a swapping saver does not.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
+from tf_mavg._compat.access import before_each_access, before_fetches
 from tf_mavg._compat.distribute import (
     components_of,
     has_a_component_a_replica,
@@ -19,7 +24,7 @@ from tf_mavg._compat.distribute import (
     name_of,
     strategy_of,
 )
-from tf_mavg._compat.tensorflow import compiles_with_xla, in_asynchronous_save
+from tf_mavg._compat.tensorflow import compiles_with_xla
 from tf_mavg._ops.rates import Rates
 from tf_mavg._ops.rows import (
     RowTable,
@@ -73,7 +78,9 @@ class LazyRows:
         """The tables of those entries that are lazy."""
         return [table for entry in entries for table in self._tables.get(id(entry), ())]
 
-    def catch_up(self, variables: Sequence[Any], indices: Sequence[Any]) -> list[tf.Operation]:
+    def catch_up(
+        self, variables: Sequence[Any], indices: Sequence[Any], since: int | None = None
+    ) -> list[tf.Operation]:
         """Has averages see all steps, before rows of their variables are written.
 
         Those that are not lazy are from now on.
@@ -81,20 +88,22 @@ class LazyRows:
         Args:
           variables: Variables with averages, or shards of such.
           indices: For each the rows, as of `_ops.rows.catch_up_rows`; None for all of them.
+          since: How many variables had averages when the step began; by default as many as now.
 
         Returns:
           In a function or a graph, the operations that the writing waits for.
 
         Raises:
           ValueError: If a variable cannot be averaged lazily.
-          RuntimeError: In a function that XLA compiles; or if another function was traced that
-            updates the average as a whole.
+          RuntimeError: In a function that XLA compiles; if another function was traced that updates
+            the average as a whole; or in a graph of TensorFlow 1, if it was made before the step.
         """
         _check_not_compiled()
+        since = self._averages.count if since is None else since
         some: list[tuple[RowTable, Any]] = []
         whole: list[RowTable] = []
         for variable, rows in zip(map(tensorflow_variable, variables), indices, strict=True):
-            tables = self._tables_of(variable)
+            tables = self._tables_of(variable, since)
             if rows is None:
                 whole += tables
                 continue
@@ -113,7 +122,7 @@ class LazyRows:
         if self._averages.sparse == LAZY:
             self._traced_whole |= {id(entry) for entry in entries if entry not in self}
 
-    def _tables_of(self, variable: Any) -> list[RowTable]:
+    def _tables_of(self, variable: Any, since: int) -> list[RowTable]:
         """The tables of a variable or shard, which are made if its averages are not lazy yet."""
         whole = self._whole_of(variable)
         (entries,) = self._averages.create([whole])
@@ -133,9 +142,16 @@ class LazyRows:
                     "a function; call catch_up for it before, or take averages of their own."
                 )
                 raise RuntimeError(message)
+            if entries[0].graph is not None and self._averages.position_of(entries[0]) < since:
+                message = (
+                    "In a graph of TensorFlow 1, rows of a variable must be named before its "
+                    f"average is made. Received: {name_of(variable)!r}, which has one; call "
+                    "catch_up for it before apply or create_averages."
+                )
+                raise RuntimeError(message)
             with tf.init_scope():
                 for entry in entries:
-                    self._tables[id(entry)] = [make_row_table(*pair) for pair in entry.pairs]
+                    self._tables[id(entry)] = [_make_table(*pair) for pair in entry.pairs]
             self._averages.update.forget_bindings()
         tables = self.tables(entries)
         parts = {id(component) for component in components_of(variable)}
@@ -150,44 +166,21 @@ class LazyRows:
                     return entry.variable
         return variable
 
-    def catch_up_all(self, entries: Iterable[Entry] | None = None) -> None:
+    def catch_up_all(self) -> list[tf.Operation]:
         """Has all rows of averages see all steps: before anything but a step touches them.
 
-        Args:
-          entries: Entries; by default all.
+        Returns:
+          In a graph, the operations that do it.
 
         Raises:
           RuntimeError: In a function that XLA compiles, if one is lazy.
         """
-        if self._tables:
-            _check_not_compiled()
-            lazy = [table for tables in self._tables.values() for table in tables]
-            catch_up_all_rows(lazy if entries is None else self.tables(entries))
+        return _catch_up_all(self.tables(self._averages.entries())) if self._tables else []
 
     def variables(self) -> list[tf.Variable]:
         """What lies beside the averages: a SavedModel that holds steps needs it."""
-        tables = [table for tables in self._tables.values() for table in tables]
+        tables = self.tables(self._averages.entries())
         return [one for table in tables for one in (table.seen, table.clock)]
-
-    def catch_up_for_saving(self) -> None:
-        """`catch_up_all` in eager mode, for a file.
-
-        Raises:
-          RuntimeError: In an asynchronous save, whose writer reads copies.
-        """
-        if in_asynchronous_save():
-            self.check_can_copy()
-        elif tf.executing_eagerly():
-            self.catch_up_all()
-
-    def check_can_copy(self) -> None:
-        """Raises RuntimeError if one is lazy: an asynchronous save copies values as they are."""
-        if self._tables:
-            message = (
-                'With sparse="lazy", a checkpoint must be saved by the thread that trains. '
-                "Received: an asynchronous save; leave experimental_enable_async_checkpoint away."
-            )
-            raise RuntimeError(message)
 
     def advance(
         self, tables: Sequence[Sequence[RowTable]], decay: Any, rates: Any
@@ -258,16 +251,38 @@ class LazyRows:
             refusals.append(_not_caught_up(variable))
         return check_caught_up(tables, written, refusals)
 
-    def restart(self, entries: Iterable[Entry]) -> None:
-        """Notes that averages have been given values: their rows are up to date."""
-        for table in self.tables(entries):
-            table.restart()
+    def restart(self, entries: Iterable[Entry]) -> list[tf.Operation]:
+        """Notes that averages have been given values: their rows are up to date.
+
+        Returns:
+          In a graph, the operations that do it.
+        """
+        return [operation for table in self.tables(entries) for operation in table.restart()]
 
     def discard(self, entries: Iterable[Entry]) -> None:
         """Forgets averages that are gone."""
         for entry in entries:
             self._tables.pop(id(entry), None)
             self._traced_whole.discard(id(entry))
+
+
+def _make_table(average: tf.Variable, variable: tf.Variable) -> RowTable:
+    """Makes what an average needs beside it; from now on it is up to date for whoever reads it."""
+    table = make_row_table(average, variable)
+
+    def catch_up() -> list[tf.Operation]:
+        return _catch_up_all([table])
+
+    before_each_access(average, catch_up)
+    for one in (table.seen, table.clock):  # A Saver that has all variables saves them as of then.
+        before_fetches(one, catch_up)
+    return table
+
+
+def _catch_up_all(tables: list[RowTable]) -> list[tf.Operation]:
+    if tables:
+        _check_not_compiled()
+    return catch_up_all_rows(tables)
 
 
 def _check_not_compiled() -> None:
@@ -293,9 +308,7 @@ def check_can_be_lazy(entry: Entry) -> None:
     """Raises ValueError unless rows of a variable can be averaged lazily."""
     variable, kind = entry.variable, None
     components = components_of(variable)
-    if not tf.compat.v1.executing_eagerly_outside_functions():
-        kind = "one of a graph of TensorFlow 1"
-    elif has_a_component_a_replica(variable) and len(components) > 1:
+    if has_a_component_a_replica(variable) and len(components) > 1:
         kind = "one with a component a replica"
     elif not all(map(is_resource, components)):
         kind = "a reference variable"

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tf_mavg._averages.identity import NamedAverage, key_of, remainder_of, slots_of
 from tf_mavg._averages.restored_halves import RestoredHalves
-from tf_mavg._compat.tensorflow import was_restored
+from tf_mavg._compat.tensorflow import add_restored, was_restored
 from tf_mavg._ops.variables import tensorflow_variable
 
 if TYPE_CHECKING:
@@ -112,7 +112,6 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         """
         children = super()._trackable_children(save_type, **kwargs)
         state = self._averages.state
-        self._averages.lazy.catch_up_for_saving()
         self._exports = save_type != "checkpoint"
         if self._exports:
             wholes = [whole for entry in self._averages.entries() for whole in entry.wholes]
@@ -128,13 +127,8 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         return {**children, **self._named, **steps, "swap_state": state}
 
     def _copy_trackable_to_cpu(self, object_map: Any) -> None:
-        """Copies for an asynchronous save: nothing of its own. The thread that trains calls it.
-
-        Raises:
-          RuntimeError: If rows are averaged lazily.
-        """
+        """Copies for an asynchronous save: nothing of its own."""
         del object_map
-        self._averages.lazy.check_can_copy()
 
     def _lookup_dependency(self, *args: Any, **kwargs: Any) -> Any:
         self._slots.clear()  # A restore begins, for which TensorFlow looks at none.
@@ -152,5 +146,5 @@ class TrackedAverages(tf.__internal__.tracking.Trackable):  # type: ignore[misc]
         slots = self.slots if is_average else self.slots_of_remainders
         entry = entries[slots.index(slot_name)]
         self._averages.late.discard([entry])
-        self._averages.lazy.restart([entry])
+        add_restored(slot_variable_position, self._averages.lazy.restart([entry]))
         self._halves.restore(slot_variable_position, entry, is_remainder=not is_average)

@@ -258,9 +258,10 @@ class ExponentialMovingAverage(
 
         Raises:
           ValueError: Without sparse="lazy"; if the two are not equally many, or a variable lies on
-            several devices, has no rows, or is one of a graph of TensorFlow 1.
+            several devices, has no rows, or is a reference variable.
           RuntimeError: While averages and variables are swapped, as `apply`; in a function that XLA
-            compiles; if another function was traced before that updates all rows of the average.
+            compiles; if another function was traced before that updates all rows of the average; in
+            a graph of TensorFlow 1, if the average was made before.
           tf.errors.InvalidArgumentError: On a CPU, if an index is that of no row; no average has
             changed. A GPU passes over it.
         """
@@ -287,8 +288,6 @@ class ExponentialMovingAverage(
 
     def average(self, var: tf.Variable, index: int = 0) -> tf.Variable | None:
         """The average of a variable, which may be a Keras 3 one; None if it has none.
-
-        With sparse="lazy" it is up to date until the next `apply`: ask anew after that.
 
         Args:
           var: The variable.

@@ -101,9 +101,10 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             See `ExponentialMovingAverage`.
           placement: See `ExponentialMovingAverage`.
           sparse: With "lazy", a step touches only those rows of an average whose variable's rows it
-            writes, where the gradient is a tf.IndexedSlices; in eager mode and in a tf.function. It
-            needs an optimizer that writes no other rows: GradientDescent, Momentum, Adagrad,
-            Adadelta, RMSProp, Ftrl and their like, but not Adam. See `ExponentialMovingAverage`.
+            writes, where the gradient is a tf.IndexedSlices. In a graph of TensorFlow 1 the
+            variable must be a resource variable. It needs an optimizer that writes no other rows:
+            GradientDescent, Momentum, Adagrad, Adadelta, RMSProp, Ftrl and their like, but not
+            Adam. See `ExponentialMovingAverage`.
           rounding: How averages of half precision are rounded. See `ExponentialMovingAverage`.
           seed: See `ExponentialMovingAverage`.
 
@@ -192,6 +193,7 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
         averaged = distinct([*trained, *(v for v in extra if base_dtype(v) in FLOATING_DTYPES)])
         self.holder.state.check_not_swapped("Variables cannot be trained")
         # Before the step, so that averages start at the initial values in eager mode too.
+        since = self.holder.count
         self.holder.create(averaged)
         self._restore_deferred(trained)
         before = self.holder.guard("Variables cannot be trained", averaged)
@@ -200,12 +202,13 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             indices = CAUGHT_UP
             variables, rows = rows_written(self.holder, grads_and_vars)
             with tf.control_dependencies(before):
-                before += self.holder.lazy.catch_up(variables, rows)
+                before += self.holder.lazy.catch_up(variables, rows, since)
         with tf.control_dependencies(before):
             train_op = self._optimizer.apply_gradients(
                 grads_and_vars, global_step=global_step, name=name
             )
-        after = [train_op] if self._sequential_update and train_op is not None else []
+        # An average that is updated meanwhile has at least seen that its rows are caught up.
+        after = [train_op] if self._sequential_update and train_op is not None else before
         with tf.control_dependencies(after):
             average_op = self._averages.apply(averaged, indices=indices)
         if tf.executing_eagerly():
@@ -272,8 +275,9 @@ class MovingAverageOptimizer(tf.compat.v1.train.Optimizer):  # type: ignore[misc
             message = "Must call apply_gradients or minimize before creating the swapping_saver"
             raise RuntimeError(message)
         if var_list is None:
+            beside = {id(one) for holder in holders for one in holder.lazy.variables()}
             var_list = [
-                *tf.compat.v1.global_variables(),
+                *(one for one in tf.compat.v1.global_variables() if id(one) not in beside),
                 *tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.SAVEABLE_OBJECTS),
             ]
         return SwappingSaver(

@@ -65,6 +65,19 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         marked = {**var_list.saveables(), MARK: _Mark(var_list.exchange)}
         super().__init__(marked, **{**kwargs, "builder": self._renaming})
 
+    def build(self) -> None:
+        """Builds the ops, in a graph; the caller does so only if the saver was made to wait."""
+        super().build()
+        graph = tf.compat.v1.get_default_graph()
+        restored = graph.get_operation_by_name(self.saver_def.restore_op_name)
+        # Not before all values are there: a restore that fails has changed nothing.
+        with tf.control_dependencies([restored]):
+            self._restored = [restored, *self._note_restored()]
+
+    def _note_restored(self) -> list[tf.Operation]:
+        """Notes that averages have been given values; the operations that do, in a graph."""
+        return [one for h in self._holders for one in h.lazy.restart(h.entries())]
+
     def save(self, *args: Any, **kwargs: Any) -> str | None:
         """Saves as `tf.compat.v1.train.Saver.save`.
 
@@ -215,7 +228,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
             for output, key in zip(operation.outputs, keys, strict=True):
                 known = converted.get(key)
                 feeds[output] = reader.get_tensor(sources.get(key, key)) if known is None else known
-        sess.run(self.saver_def.restore_op_name, feeds)
+        sess.run(self._restored, feeds)
 
     def _restore_renamed(
         self, sess: tf.compat.v1.Session, path: str, sources: dict[str, str]
@@ -224,6 +237,7 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
         if tf.executing_eagerly():
             self._renaming.sources = sources
             super().restore(sess, path)
+            self._note_restored()
             return
         feeds: dict[Any, Any] = {self.saver_def.filename_tensor_name: path}
         for operation, keys in self._renaming.reads:
@@ -234,4 +248,4 @@ class SwappingSaver(tf.compat.v1.train.Saver):  # type: ignore[misc]
             # A sharded saver assigns the values of each device as soon as it has read these: read
             # all once before, so that a damaged file changes nothing.
             sess.run([operation for operation, _ in self._renaming.reads], feeds)
-        sess.run(self.saver_def.restore_op_name, feeds)
+        sess.run(self._restored, feeds)
