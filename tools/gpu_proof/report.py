@@ -30,7 +30,10 @@ REGISTERS = "launch__registers_per_thread"
 READ, WRITTEN = "dram__bytes_read.sum", "dram__bytes_write.sum"
 THROUGHPUT = "dram__throughput.avg.pct_of_peak_sustained_elapsed"
 WARPS = "sm__warps_active.avg.pct_of_peak_sustained_active"
-PROFILED_ELEMENTS = 2**26  # Of each_kernel.py.
+DURATION = "gpu__time_duration.sum"
+# Of each_kernel.py.
+PROFILED_ELEMENTS = 2**26
+PROFILED_ROWS = "1,048,576 x 64 float32 of which a step writes 8,192 rows"
 
 
 def table(heads: list[str], rows: list[list[str]]) -> list[str]:
@@ -71,12 +74,14 @@ def kernels(check: dict[str, Any], measured: dict[str, Any]) -> list[str]:
 
 
 def profile(folder: Path) -> list[str]:
-    """What Nsight Compute counted, a kernel a row."""
-    found: dict[str, dict[str, float]] = {}
+    """What Nsight Compute counted, a kernel a row; those on rows of a table apart."""
+    found: dict[tuple[str, str], dict[str, float]] = {}  # By number and name of the launch.
     with (folder / "profile.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             value = float(row["Metric Value"].replace(",", ""))
-            found.setdefault(row["Kernel Name"], {})[row["Metric Name"]] = value
+            metrics = found.setdefault((row["ID"], row["Kernel Name"]), {})
+            metrics[row["Metric Name"]] = value
+    of_rows = {launch: found.pop(launch) for launch in list(found) if "row" in launch[1]}
     lines = [
         [
             f"`{kernel}`",
@@ -86,10 +91,27 @@ def profile(folder: Path) -> list[str]:
             f"{metrics[THROUGHPUT]:.0f} %",
             f"{metrics[WARPS]:.0f} %",
         ]
-        for kernel, metrics in found.items()
+        for (_, kernel), metrics in found.items()
     ]
     heads = ["kernel", "registers", "bytes read", "bytes written", "of the memory's peak"]
-    return table([*heads, "warps active"], lines)
+    return [*table([*heads, "warps active"], lines), *(rows_profile(of_rows) if of_rows else [])]
+
+
+def rows_profile(found: dict[tuple[str, str], dict[str, float]]) -> list[str]:
+    """What Nsight Compute counted of the kernels on rows: a row of the report each."""
+    lines = [
+        [
+            f"`{kernel}`",
+            f"{metrics[DURATION] / 1e3:,.1f}",
+            f"{metrics[READ] / 1e6:,.1f}",
+            f"{metrics[WRITTEN] / 1e6:,.1f}",
+            f"{metrics[THROUGHPUT]:.0f} %",
+        ]
+        for (_, kernel), metrics in found.items()
+    ]
+    what = f"Of a table of {PROFILED_ROWS}: noting the step, catching up these rows, then all."
+    heads = ["kernel", "us", "MB read", "MB written", "of the memory's peak"]
+    return ["", what, "", *table(heads, lines)]
 
 
 def in_tensorflow(results: dict[str, Any]) -> list[str]:
@@ -98,12 +120,12 @@ def in_tensorflow(results: dict[str, Any]) -> list[str]:
     for entry in results["steps"]:
         slowest = max(contestant["median_s"] for contestant in entry["contestants"])
         for contestant in entry["contestants"]:
-            name = f"{entry['operation']}: {contestant['name']}, {contestant['runner']}"
+            what = f"{entry['workload']}, {entry['operation']}"
+            name = f"{what}: {contestant['name']}, {contestant['runner']}"
             seconds = contestant["median_s"]
             lines.append([name, f"{1e3 * seconds:.2f}", f"{slowest / seconds:.1f}"])
-    (workload,) = {entry["workload"] for entry in results["steps"]}
     version = results["conditions"]["versions"]["tensorflow"]
-    heads = [f"{workload}, TensorFlow {version}", "ms", "times faster than the slowest"]
+    heads = [f"TensorFlow {version}", "ms", "times faster than the slowest"]
     return table(heads, lines)
 
 
