@@ -210,6 +210,11 @@ def test_a_restore_that_fails_changes_no_average(programs, tmp_path):
     path = lazy.save(swapping_saver(lazy), tmp_path / "file")
     (tmp_path / "file.data-00000-of-00001").write_bytes(b"short")
     saver = swapping_saver(lazy)
+    restored, *notes = saver._restored
+    assert len(notes) == 2
+    for note in notes:
+        before = [note, *(one.op for one in note.inputs)]
+        assert any(restored in one.control_inputs for one in before)
     for program in (lazy, dense):
         program.steps(1)
     behind = lazy.behind()

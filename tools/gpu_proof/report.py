@@ -34,6 +34,9 @@ DURATION = "gpu__time_duration.sum"
 # Of each_kernel.py.
 PROFILED_ELEMENTS = 2**26
 PROFILED_ROWS = "1,048,576 x 64 float32 of which a step writes 8,192 rows"
+ROWS_LAUNCHES = (*2 * ["noting a step"], "catching up its rows", *2 * ["catching up all rows"])
+# Of the contestants of `tf_mavg bench`: whom the others are compared with.
+PEERS = ("tf.train.ExponentialMovingAverage", "arithmetic: a += b; b = a - b; a -= b")
 
 
 def table(heads: list[str], rows: list[list[str]]) -> list[str]:
@@ -101,32 +104,33 @@ def rows_profile(found: dict[tuple[str, str], dict[str, float]]) -> list[str]:
     """What Nsight Compute counted of the kernels on rows: a row of the report each."""
     lines = [
         [
-            f"`{kernel}`",
+            f"{what}: `{kernel}`",
             f"{metrics[DURATION] / 1e3:,.1f}",
             f"{metrics[READ] / 1e6:,.1f}",
             f"{metrics[WRITTEN] / 1e6:,.1f}",
             f"{metrics[THROUGHPUT]:.0f} %",
         ]
-        for (_, kernel), metrics in found.items()
+        for what, ((_, kernel), metrics) in zip(ROWS_LAUNCHES, found.items(), strict=True)
     ]
-    what = f"Of a table of {PROFILED_ROWS}: noting the step, catching up these rows, then all."
+    of_what = f"Of a table of {PROFILED_ROWS}, each launch:"
     heads = ["kernel", "us", "MB read", "MB written", "of the memory's peak"]
-    return ["", what, "", *table(heads, lines)]
+    return ["", of_what, "", *table(heads, lines)]
 
 
 def in_tensorflow(results: dict[str, Any]) -> list[str]:
     """What steps in TensorFlow took, a contestant a row."""
     lines = []
     for entry in results["steps"]:
-        slowest = max(contestant["median_s"] for contestant in entry["contestants"])
+        (peer,) = (c["median_s"] for c in entry["contestants"] if c["name"] in PEERS)
         for contestant in entry["contestants"]:
             what = f"{entry['workload']}, {entry['operation']}"
             name = f"{what}: {contestant['name']}, {contestant['runner']}"
             seconds = contestant["median_s"]
-            lines.append([name, f"{1e3 * seconds:.2f}", f"{slowest / seconds:.1f}"])
+            lines.append([name, f"{1e3 * seconds:.2f}", f"{peer / seconds:.1f}"])
     version = results["conditions"]["versions"]["tensorflow"]
-    heads = [f"TensorFlow {version}", "ms", "times faster than the slowest"]
-    return table(heads, lines)
+    heads = [f"TensorFlow {version}", "ms", "times faster"]
+    peers = f"Times faster than {PEERS[0]}, and for swaps than {PEERS[1]}."
+    return [*table(heads, lines), "", peers]
 
 
 def report(folder: Path) -> str:
