@@ -205,6 +205,12 @@ def test_swapping_files_serve_both_kinds(order, programs, tmp_path):
         assert_same_bits(*values)
 
 
+def waits_for(operation, other):
+    """Whether an operation runs after another one."""
+    before = [*operation.control_inputs, *(one.op for one in operation.inputs)]
+    return other in before or any(waits_for(one, other) for one in before)
+
+
 def test_a_restore_that_fails_changes_no_average(programs, tmp_path):
     lazy, dense = programs()
     path = lazy.save(swapping_saver(lazy), tmp_path / "file")
@@ -212,9 +218,7 @@ def test_a_restore_that_fails_changes_no_average(programs, tmp_path):
     saver = swapping_saver(lazy)
     restored, *notes = saver._restored
     assert len(notes) == 2
-    for note in notes:
-        before = [note, *(one.op for one in note.inputs)]
-        assert any(restored in one.control_inputs for one in before)
+    assert all(waits_for(note, restored) for note in notes)
     for program in (lazy, dense):
         program.steps(1)
     behind = lazy.behind()
