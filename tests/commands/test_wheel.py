@@ -3,6 +3,7 @@
 And what is in the wheel for several versions of TensorFlow, where `make wheels` has left it.
 """
 
+import html
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,12 @@ def wheel() -> Path:
     """The wheel that `make wheel` left in dist/."""
     (found,) = (ROOT / "dist").glob("*.whl")
     return found
+
+
+def metadata_of(wheel: Path) -> str:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+    return archive.read(name).decode()
 
 
 @pytest.mark.parametrize("place", FOLDERS)
@@ -75,10 +83,81 @@ def test_it_runs_on_linux_of_2018(place):
         assert min(minors) <= 28
 
 
+# What another machine asks of pip, and there are no files for it.
+STRANGERS = {
+    "Python 3.9": ["--python-version", "3.9"],
+    "Python 3.14": ["--python-version", "3.14"],
+    "macOS": ["--platform", "macosx_14_0_arm64"],
+    "Windows": ["--platform", "win_amd64"],
+    "musl": ["--platform", "musllinux_1_2_x86_64"],
+    "glibc 2.17": ["--platform", "manylinux_2_17_x86_64"],
+}
+
+
+@pytest.fixture
+def pip_says(tmp_path) -> Callable[..., str]:
+    """What pip prints on its way to an error, without a network."""
+
+    def call(*arguments: str | Path) -> str:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", tmp_path / "got"]
+        done = subprocess.run(
+            [*command, *arguments],
+            env={"PATH": "", "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == (1 if "ERROR" in done.stderr else 0)
+        return done.stdout + done.stderr
+
+    return call
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_pip_refuses_it_elsewhere_in_one_sentence(wheel, pip_says, stranger):
+    options = ["--no-index", "--only-binary=:all:", *STRANGERS[stranger]]
+    assert pip_says(*options, wheel).splitlines()[-1] == (
+        f"ERROR: {wheel.name} is not a supported wheel on this platform."
+    )
+    assert pip_says(*options, "--find-links", wheel.parent, "tf_mavg").splitlines()[-1] == (
+        "ERROR: No matching distribution found for tf_mavg"
+    )
+
+
+def test_pip_takes_it_here(wheel, pip_says):
+    options = ["--no-index", "--only-binary=:all:", "--pre", "--find-links", wheel.parent]
+    assert "Successfully downloaded tf_mavg" in pip_says(*options, "tf_mavg")
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.14"])
+def test_pip_names_the_pythons_that_a_source_is_for(wheel, pip_says, tmp_path, version):
+    required = re.search(r"^Requires-Python: (.*)$", metadata_of(wheel), re.MULTILINE)[1]
+    page = tmp_path / "index" / "tf-mavg" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        f'<a href="tf_mavg-1.0.tar.gz" data-requires-python="{html.escape(required)}">'
+        "tf_mavg-1.0.tar.gz</a>"
+    )
+    options = ["--index-url", f"file://{tmp_path}/index", "--python-version", version]
+    ignored = "different python version: 1.0 Requires-Python (.*)\n"
+    assert sorted(re.search(ignored, pip_says(*options, "tf_mavg"))[1].split(",")) == [
+        "<3.14",
+        ">=3.10",
+    ]
+
+
+def test_the_guide_quotes_what_pip_says():
+    guide = (ROOT / "docs" / "troubleshooting.md").read_text()
+    for words in [
+        "is not a supported wheel on this platform.",
+        "No matching distribution found for tf_mavg",
+        "Ignored the following versions that require a different python version",
+    ]:
+        assert words in guide
+
+
 def test_it_forces_no_distribution_of_tensorflow_on_anyone(wheel):
-    archive = zipfile.ZipFile(wheel)
-    (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
-    lines = archive.read(metadata).decode().splitlines()
+    lines = metadata_of(wheel).splitlines()
     required = [line for line in lines if line.startswith("Requires-Dist: ")]
     assert [line for line in required if "extra ==" not in line] == [
         "Requires-Dist: numpy>=1.26",

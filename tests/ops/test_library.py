@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,11 +94,75 @@ def test_the_running_version_chooses_the_libraries(wheel_for, version):
     alone = wheel_for("2.9", "2.20", "2.21")
     (alone / "tensorflow").mkdir()
     (alone / "tensorflow" / "__init__.py").write_text(
-        f"__version__ = {version!r}\ndef load_op_library(path): raise SystemExit(path)"
+        f"__version__ = {version!r}\n"
+        "def load_op_library(path): raise SystemExit(path)\n"
+        "class errors: NotFoundError = OSError"
     )
     folder = "_tf" + "_".join(version.split(".")[:2])
     assert last_line(run_isolated("import tf_mavg", alone)) == str(
         alone / "tf_mavg" / folder / "libtf_mavg_ops.so"
+    )
+
+
+REMEDY = "pip install 'tensorflow==2.21.*' or 'tensorflow-cpu==2.21.*'"
+UNINSTALL = "run pip uninstall tensorflow tensorflow-cpu, then install"
+
+
+def test_with_what_an_uninstalled_tensorflow_leaves_behind(wheel_for):
+    alone = wheel_for("2.21")
+    (alone / "tensorflow" / "python").mkdir(parents=True)
+    assert last_line(run_isolated("import tf_mavg", alone)) == (
+        f"ImportError: tf_mavg {BUILD_INFO['version']} is built for TensorFlow 2.21, but the "
+        f"tensorflow in {alone / 'tensorflow'} lacks its files; {UNINSTALL} it with {REMEDY}."
+    )
+
+
+@pytest.fixture
+def with_distributions(wheel_for: Callable[..., Path]) -> Callable[..., Path]:
+    """Installs tensorflow 2.21.0, which refuses all libraries, and what pip notes of it."""
+
+    def call(**versions: str) -> Path:
+        alone = wheel_for("2.21")
+        (alone / "tensorflow").mkdir()
+        (alone / "tensorflow" / "__init__.py").write_text(
+            "__version__ = '2.21.0'\n"
+            "def load_op_library(path): raise OSError('undefined symbol:\\n  its_name')\n"
+            "class errors: NotFoundError = OSError"
+        )
+        for name, version in versions.items():
+            folder = alone / f"{name}-{version}.dist-info"
+            folder.mkdir()
+            distribution = name.replace("_", "-")
+            (folder / "METADATA").write_text(f"Name: {distribution}\nVersion: {version}\n")
+            (folder / "top_level.txt").write_text("tensorflow\n")
+        return alone
+
+    return call
+
+
+def test_tensorflow_beside_another_tensorflow_cpu(with_distributions):
+    alone = with_distributions(tensorflow="2.21.0", tensorflow_cpu="2.19.1")
+    (warning,) = re.findall("UserWarning: (.*)", run_isolated("import tf_mavg", alone).stderr)
+    assert warning == (
+        "tensorflow 2.21.0 and tensorflow-cpu 2.19.1 are installed in one folder, and have "
+        f"overwritten each other's files; {UNINSTALL} one of them."
+    )
+
+
+@pytest.mark.parametrize("beside", [{}, {"tensorflow_cpu": "2.21.0"}])
+def test_no_warning_where_all_files_are_of_one_version(with_distributions, beside):
+    alone = with_distributions(tensorflow="2.21.0", **beside)
+    assert "Warning" not in run_isolated("import tf_mavg", alone).stderr
+
+
+def test_a_tensorflow_that_cannot_load_the_ops(with_distributions):
+    alone = with_distributions(tensorflow="2.21.0", tensorflow_cpu="2.21.0")
+    ops = alone / "tf_mavg" / "_tf2_21" / "libtf_mavg_ops.so"
+    assert last_line(run_isolated("import tf_mavg", alone)) == (
+        f"ImportError: {ops} is built with TensorFlow {TENSORFLOW_BUILD['tensorflow']}, and "
+        "TensorFlow 2.21.0 (tensorflow 2.21.0, tensorflow-cpu 2.21.0) cannot load it; "
+        f"{UNINSTALL} one of them, or build tf_mavg with the TensorFlow that you have: undefined "
+        "symbol: its_name"
     )
 
 

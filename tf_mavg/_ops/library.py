@@ -5,13 +5,17 @@ minor version. Loaded into another one, it would fail with an undefined symbol o
 version that this installation serves has a folder, with a file of what was built.
 """
 
+import contextlib
 import json
 import re
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
+# Both, since either leaves files of the other behind.
+UNINSTALL = "pip uninstall tensorflow tensorflow-cpu"
 
 try:
     from tf_mavg import _native
@@ -45,14 +49,47 @@ def _import_tensorflow() -> Any:
             raise
         message = f"{prefix} no TensorFlow is installed; install it with {remedy}."
         raise ImportError(message) from None
-    minor = _minor(tf.__version__)
+    version = getattr(tf, "__version__", None)
+    if version is None:  # A folder is left of it, or is of somebody else.
+        message = (
+            f"{prefix} the tensorflow in {', '.join(tf.__path__)} lacks its files; "
+            f"run {UNINSTALL}, then install it with {remedy}."
+        )
+        raise ImportError(message)
+    minor = _minor(version)
     if minor not in SERVED:
         message = (
-            f"{prefix} found TensorFlow {tf.__version__}; install a matching one with {remedy}, "
+            f"{prefix} found TensorFlow {version}; install a matching one with {remedy}, "
             f"or a tf_mavg that is built for {minor}."
         )
         raise ImportError(message)
     return tf
+
+
+def _warn_of_mixed_files() -> None:
+    versions = {}
+    for name in ("tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    if len(set(versions.values())) > 1:
+        message = (
+            f"{' and '.join(map(' '.join, versions.items()))} are installed in one folder, and "
+            f"have overwritten each other's files; run {UNINSTALL}, then install one of them."
+        )
+        warnings.warn(message, stacklevel=2)
+
+
+def _load_ops(tensorflow: Any) -> Any:
+    try:
+        return tensorflow.load_op_library(str(OPS_PATH))
+    except tensorflow.errors.NotFoundError as error:
+        message = (
+            f"{OPS_PATH} is built with TensorFlow {TENSORFLOW_BUILD['tensorflow']}, and TensorFlow "
+            f"{tensorflow.__version__} ({tensorflow_distribution()}) cannot load it; run "
+            f"{UNINSTALL}, then install one of them, or build tf_mavg with the TensorFlow that you "
+            f"have: {' '.join(str(error).split())}"
+        )
+        raise ImportError(message) from None
 
 
 def _minor(version: str) -> str:
@@ -90,6 +127,7 @@ def _load_xla_kernels(tensorflow: Any) -> str:
 # The minor versions of TensorFlow that this installation serves, the oldest first.
 SERVED = tuple(_folders())
 _tensorflow = _import_tensorflow()
+_warn_of_mixed_files()
 _folder = _folders()[_minor(_tensorflow.__version__)]
 # The version of TensorFlow that the loaded libraries are built against, and by which compiler; why
 # there are no XLA kernels, or nothing.
@@ -97,6 +135,6 @@ TENSORFLOW_BUILD: dict[str, str] = json.loads((_folder / "build.json").read_text
 OPS_PATH = _folder / "libtf_mavg_ops.so"
 XLA_PATH = _folder / "libtf_mavg_xla.so"
 # The generated Python functions, one an op.
-OPS: Any = _tensorflow.load_op_library(str(OPS_PATH))
+OPS: Any = _load_ops(_tensorflow)
 # The XLA library's path, or why it is not loaded.
 XLA_KERNELS = _load_xla_kernels(_tensorflow)
