@@ -4,6 +4,7 @@
 #   make check    lint, and the tests of what most changes touch: within two minutes
 #   make test     build, install and run the test suite
 #   make test-long  the tests that take too long for it, before a release
+#   make sanitize   what lies below TensorFlow under AddressSanitizer, UBSan and ThreadSanitizer
 #   make lint     formatting, static checks and types
 #   make docs     the pages of docs/, built into out/docs
 #   make docs-test   look at each page in a browser; needs Chromium
@@ -45,8 +46,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo check test test-long lint docs docs-test bench wheel wheels test-minors gpu-kit \
-  clean
+.PHONY: install demo check test test-long sanitize lint docs docs-test bench wheel wheels \
+  test-minors gpu-kit clean
 
 install: $(STAMPS)/package
 
@@ -68,6 +69,10 @@ test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
 test-long: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
 	$(BIN)/pytest $(PYTEST_WORKERS) -m long $(PYTEST_ARGS)
 	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) -m long --device gpu $(DEVICE_TESTS)
+
+# Builds in build/sanitize and uses nothing of the installed package but its GPU images.
+sanitize: $(STAMPS)/package $(STAMPS)/test
+	$(BIN)/pytest tests/sanitizers $(PYTEST_ARGS)
 
 lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/ruff check .

@@ -2,7 +2,8 @@
 //
 // What newer headers call and those lack is defined here, by what those have. All is hidden: each
 // shared library links its own, and nobody else's symbols change. tests/core/test_old_libraries.py
-// reads the symbols of what is installed.
+// reads the symbols of what is installed. A sanitizer must see these calls itself, so there they
+// are left alone.
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -10,7 +11,8 @@
 
 #include <new>
 
-#if defined(__GLIBC__) && defined(__x86_64__)
+#if defined(__GLIBC__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 
 #define TF_MAVG_HIDDEN __attribute__((visibility("hidden")))
 
@@ -93,4 +95,4 @@ void ThrowBadArrayNewLength() { throw std::bad_array_new_length(); }
 
 }  // extern "C"
 
-#endif  // defined(__GLIBC__) && defined(__x86_64__)
+#endif  // For the installed libraries.

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <iterator>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ namespace {
 
 struct Context {
   int device;
+  std::mutex mutex;  // Guards what follows.
   unsigned flags;
   int references;
   unsigned long long id;  // New each time the context comes to life; never used again.
@@ -31,9 +33,12 @@ std::atomic<unsigned long long> contexts_made{0};
 constexpr int kMaximumDevices = 8;
 
 Context* PrimaryContext(int device) {
-  static std::array<Context, kMaximumDevices>& contexts =
-      *new std::array<Context, kMaximumDevices>{};
-  contexts[device].device = device;
+  using Contexts = std::array<Context, kMaximumDevices>;
+  static Contexts& contexts = []() -> Contexts& {
+    Contexts& made = *new Contexts{};
+    for (int i = 0; i < kMaximumDevices; ++i) made[i].device = i;
+    return made;
+  }();
   return &contexts[device];
 }
 
@@ -213,15 +218,19 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
   if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
-  if (PrimaryContext(device)->references++ == 0) PrimaryContext(device)->id = ++contexts_made;
-  *context = reinterpret_cast<CUcontext>(PrimaryContext(device));
+  Context* const primary = PrimaryContext(device);
+  const std::lock_guard<std::mutex> lock(primary->mutex);
+  if (primary->references++ == 0) primary->id = ++contexts_made;
+  *context = reinterpret_cast<CUcontext>(primary);
   return CUDA_SUCCESS;
 }
 
 CUresult cuDevicePrimaryCtxRelease(CUdevice device) {
   if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
-  if (PrimaryContext(device)->references == 0) return CUDA_ERROR_INVALID_CONTEXT;
-  if (--PrimaryContext(device)->references == 0) {
+  Context* const primary = PrimaryContext(device);
+  const std::lock_guard<std::mutex> lock(primary->mutex);
+  if (primary->references == 0) return CUDA_ERROR_INVALID_CONTEXT;
+  if (--primary->references == 0) {
     DrainDevice(device);
     UnloadModules(device);
   }
@@ -230,14 +239,18 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice device) {
 
 CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flags, int* active) {
   if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
-  *flags = PrimaryContext(device)->flags;
-  *active = PrimaryContext(device)->references > 0;
+  Context* const primary = PrimaryContext(device);
+  const std::lock_guard<std::mutex> lock(primary->mutex);
+  *flags = primary->flags;
+  *active = primary->references > 0;
   return CUDA_SUCCESS;
 }
 
 CUresult cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned flags) {
   if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
-  PrimaryContext(device)->flags = flags;
+  Context* const primary = PrimaryContext(device);
+  const std::lock_guard<std::mutex> lock(primary->mutex);
+  primary->flags = flags;
   return CUDA_SUCCESS;
 }
 
@@ -267,7 +280,9 @@ CUresult cuCtxPopCurrent(CUcontext* context) {
 CUresult cuCtxGetId(CUcontext context, unsigned long long* id) {
   if (context == nullptr) cuCtxGetCurrent(&context);
   if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
-  *id = reinterpret_cast<Context*>(context)->id;
+  Context* const primary = reinterpret_cast<Context*>(context);
+  const std::lock_guard<std::mutex> lock(primary->mutex);
+  *id = primary->id;
   return CUDA_SUCCESS;
 }
 

@@ -9,7 +9,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -66,11 +66,17 @@ class Log:
         return [record for record in records if not calls or record["call"] in calls]
 
 
-def build(build_dir: str | os.PathLike[str] = BUILD_DIR) -> pathlib.Path:
+def build(
+    build_dir: str | os.PathLike[str] = BUILD_DIR,
+    *,
+    definitions: Sequence[str] = (),
+    targets: Sequence[str] = ("all",),
+) -> pathlib.Path:
     """Builds the emulator, or what of it has changed, and returns its library folder.
 
-    Several processes may call it at once. Needs cmake, ninja, a C++ compiler and the headers of the
-    installed TensorFlow, which is not imported.
+    `definitions` are CMake's, as in `-DTF_MAVG_SANITIZE=thread`, and `targets` some of its
+    libraries. Several processes may call it at once. Needs cmake, ninja, a C++ compiler and the
+    headers of the installed TensorFlow, which is not imported.
     """
     tensorflow = importlib.util.find_spec("tensorflow")
     if tensorflow is None or not tensorflow.submodule_search_locations:
@@ -79,11 +85,12 @@ def build(build_dir: str | os.PathLike[str] = BUILD_DIR) -> pathlib.Path:
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")])
     variables = {**os.environ, "PATH": path}
     configure = ["cmake", "-S", str(HERE), "-B", os.fspath(build_dir), "-G", "Ninja"]
-    configure += [f"-DTENSORFLOW_INCLUDE_DIR={include}"]
+    configure += [f"-DTENSORFLOW_INCLUDE_DIR={include}", *definitions]
+    make = ["cmake", "--build", os.fspath(build_dir), "--target", *targets]
     pathlib.Path(build_dir).mkdir(parents=True, exist_ok=True)
     with pathlib.Path(build_dir, "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for command in (configure, ["cmake", "--build", os.fspath(build_dir)]):
+        for command in (configure, make):
             done = subprocess.run(
                 command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )

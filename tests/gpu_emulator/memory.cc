@@ -23,8 +23,13 @@ constexpr uint64_t kPage = 4096;
 constexpr int kFreshByte = 0xCB;
 constexpr uint64_t kFreshLimit = 64 << 20;
 
-// Addresses are given once and never again, so that a use after free is found.
+// Addresses are given once and never again, so that a use after free is found. ThreadSanitizer
+// leaves less room for them.
+#if defined(__SANITIZE_THREAD__)
+constexpr uint64_t kAddressSpace = uint64_t{1} << 36;
+#else
 constexpr uint64_t kAddressSpace = uint64_t{1} << 40;
+#endif
 
 struct Table {
   std::mutex mutex;

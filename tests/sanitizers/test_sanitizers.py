@@ -1,0 +1,106 @@
+"""What lies below TensorFlow under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer.
+
+The programs beside this file are the short form. The tests of the Python module and of the
+launcher, run once more on a module compiled for a sanitizer, are what `make sanitize` adds.
+Nothing is suppressed: all that these processes report is ours.
+"""
+
+import re
+
+import pytest
+from places import TESTS
+from sanitizers.building import ADDRESS, THREAD
+
+CORE = sorted(set(TESTS.glob("core/test_*.py")) - {TESTS / "core" / "test_old_libraries.py"})
+GPU = [
+    TESTS / "gpu" / f"test_{name}.py"
+    for name in (
+        "check",
+        "kernels",
+        "launch",
+        "lazy_rows_kernels",
+        "split_kernels",
+        "stochastic_kernels",
+    )
+]
+
+sanitizers = pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address", "thread"])
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def build():
+    """Builds programs for a sanitizer."""
+    return lambda sanitizer: sanitizer.build("passes", "launches", "faults")
+
+
+@sanitizers
+@pytest.mark.parametrize("program", ["passes", "launches"])
+def test_a_program_of_many_threads_is_clean(build, sanitizer, program):
+    build(sanitizer)
+    done = sanitizer.program(program)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("sanitizer", "fault", "report"),
+    [
+        (ADDRESS, "beyond", r"AddressSanitizer: heap-buffer-overflow .*\n(.*\n)+.*UpdateElements"),
+        (ADDRESS, "overflow", "chunk_plan.h.* runtime error: signed integer overflow"),
+        (THREAD, "race", r"ThreadSanitizer: data race .*\n(.*\n)+.*UpdateElements"),
+        (THREAD, "early", r"ThreadSanitizer: data race .*\n(.*\n)+.*gpu_emulator::Stream::Run"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isalpha() else "",
+)
+def test_a_planted_fault_is_reported(build, sanitizer, fault, report):
+    build(sanitizer)
+    done = sanitizer.program("faults", fault)
+    assert done.returncode != 0
+    assert re.search(report, done.stdout), done.stdout
+
+
+@pytest.mark.long
+@sanitizers
+def test_the_tests_below_tensorflow_are_clean(sanitizer):
+    sanitizer.build("install")
+    done = sanitizer.tests([*CORE, *GPU])
+    assert done.returncode == 0, done.stdout[-10000:]
+    assert "Sanitizer" not in done.stdout
+    assert "runtime error" not in done.stdout
+
+
+BEYOND = """
+import numpy as np
+from tf_mavg import _native
+average = np.zeros(100, np.float32)
+longer = np.lib.stride_tricks.as_strided(average, [101])
+_native.apply_moving_average([[longer]], [np.zeros(101, np.float32)], [0.5], "baseline")
+"""
+RACE = """
+import threading
+import numpy as np
+from tf_mavg import _native
+average, variable = np.zeros(10**6, np.float32), np.zeros(10**6, np.float32)
+def update():
+    _native.apply_moving_average([[average]], [variable], [0.5], "baseline")
+threads = [threading.Thread(target=update) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("sanitizer", "program", "report"),
+    [
+        (ADDRESS, BEYOND, "AddressSanitizer: heap-buffer-overflow"),
+        (THREAD, RACE, "ThreadSanitizer: data race"),
+    ],
+    ids=["address", "thread"],
+)
+def test_a_planted_fault_of_a_python_program_is_reported(sanitizer, program, report):
+    sanitizer.build("install")
+    done = sanitizer.python("-c", program, package=sanitizer.folder / "below")
+    assert done.returncode != 0
+    assert report in done.stdout
+    assert "UpdateElements" in done.stdout
