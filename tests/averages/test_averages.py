@@ -84,15 +84,35 @@ def test_a_variable_that_starts_from_another_one(use_resource):
         assert_same_bits(average, value)
 
 
+@pytest.mark.parametrize("device", [None, "/cpu:0", "/cpu:1"])
 @pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
-def test_an_average_lies_with_its_variable_whatever_the_scope(use_resource):
+def test_an_average_lies_with_its_variable_whatever_the_scope(use_resource, device):
     with tf.Graph().as_default():
-        with tf.device("/cpu:0"):
+        with tf.device(device):
             variable = tf1.get_variable("v", [2], use_resource=use_resource)
         averages = tf_mavg.ExponentialMovingAverage(0.9)
-        with tf.device("/cpu:1"):
+        with tf.device("/cpu:2"), tf.name_scope("elsewhere"):
             averages.apply([variable])
         assert averages.average(variable).device == variable.device
+        assert averages.average(variable).op.name == "v/ExponentialMovingAverage"
+
+
+@pytest.mark.cpu  # It has more than one device.
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "function"])
+def test_scopes_of_the_caller_do_not_count_in_eager_mode(logical_cpus, traced):
+    with tf.device(logical_cpus[1]):
+        variable = tf.Variable([1.0, 2.0], name="v")
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+
+    def apply():
+        with tf.device(logical_cpus[2]), tf.name_scope("elsewhere"):
+            averages.apply([variable])
+
+    (tf.function(apply) if traced else apply)()
+    average = averages.average(variable)
+    assert average.device == variable.device
+    assert average.name == "v/ExponentialMovingAverage:0"
+    assert_same_bits(average.numpy(), variable.numpy())
 
 
 @pytest.mark.parametrize("count", [0, 3, 1000])
@@ -352,6 +372,20 @@ def test_swapped_takes_in_averages_made_since_it_was_last_called():
         session.run([tf1.assign(a, 1.0), tf1.assign(b, 1.0)])
         with averages.swapped():
             assert session.run([a, b]) == [0, 0]
+
+
+def test_an_eager_swap_takes_in_averages_made_since_the_last_one():
+    a, b = tf.Variable(0.0), tf.Variable(0.0)
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages.create_averages([a])
+    with averages.swapped():
+        pass
+    averages.create_averages([b])
+    a.assign(1.0)
+    b.assign(1.0)
+    with averages.swapped():
+        assert (a.numpy(), b.numpy()) == (0.0, 0.0)
+    assert (a.numpy(), b.numpy()) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])

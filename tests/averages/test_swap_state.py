@@ -296,3 +296,12 @@ def test_of_several_threads_one_is_within_and_sees_the_average():
     assert len(seen) + len(refused) == 400
     assert set(seen) == {2.0}
     assert (variable.numpy(), averages.average(variable).numpy()) == (1.0, 2.0)
+
+
+def test_after_the_swap_back_no_value_is_held():
+    weight = tf.Variable([1.0], dtype="bfloat16")
+    averages = averages_of(weight, [2.0], average_dtype="float32")
+    (exchange,) = averages.holder.swaps._exchanges
+    with averages.swapped():
+        assert len(exchange._held._held) == 1
+    assert exchange._held._held == []  # A tensor as large as the weight would stay in memory.

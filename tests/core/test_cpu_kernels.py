@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from levels import LEVELS, level
+from levels import ALMOST_VECTORS, LEVELS, level
 from oracle import (
     AVERAGE_DTYPES,
     BFLOAT16,
@@ -78,12 +78,15 @@ def test_several_averages_in_one_pass_are_as_many_single_updates(level, dtypes, 
 
 
 @level
-def test_update_writes_nothing_beside_its_range(level, rng):
-    memory = normal(rng, 100, FLOAT16)
+@average_dtypes
+@pytest.mark.parametrize("size", ALMOST_VECTORS)
+def test_update_writes_nothing_beside_its_range(level, dtypes, size, rng):
+    memory = normal(rng, 100, dtypes[0])
     expected = memory.copy()
-    variables = normal(rng, 41, FLOAT16)
-    expected[30:71] = updated(memory[30:71], variables, 0.5)
-    _native.apply_moving_average([[memory[30:71]]], [variables], [rate_of(0.5)], level)
+    variables = normal(rng, size, dtypes[1])
+    chosen = slice(30, 30 + size)
+    expected[chosen] = updated(memory[chosen], variables, 0.5)
+    _native.apply_moving_average([[memory[chosen]]], [variables], [rate_of(0.5)], level)
     assert_same_bits(memory, expected)
 
 

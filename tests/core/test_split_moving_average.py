@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from levels import LEVELS, level
+from levels import ALMOST_VECTORS, LEVELS, level
 from oracle import (
     BFLOAT16,
     FLOAT32,
@@ -67,6 +67,23 @@ def test_update(level, size, offset, rng):
     _native.apply_split_moving_average([[high]], [[remainder]], [variables], [rate_of(0.99)], level)
     assert_same_averages(high, remainder, updated(averages, variables, 0.99))
     assert_same_bits(variables, before)
+
+
+@level
+@pytest.mark.parametrize("size", ALMOST_VECTORS)
+def test_update_writes_nothing_beside_its_range(level, size, rng):
+    before = normal(rng, 100, FLOAT32)
+    high, remainder = split(before)
+    expected_high, expected_remainder = high.copy(), remainder.copy()
+    variables = normal(rng, size, BFLOAT16)
+    chosen = slice(30, 30 + size)
+    halves = split(updated(before[chosen], variables, 0.5))
+    expected_high[chosen], expected_remainder[chosen] = halves
+    _native.apply_split_moving_average(
+        [[high[chosen]]], [[remainder[chosen]]], [variables], [rate_of(0.5)], level
+    )
+    assert_same_bits(high, expected_high)
+    assert_same_bits(remainder, expected_remainder)
 
 
 @level

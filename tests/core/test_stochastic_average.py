@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from levels import LEVELS, level
+from levels import ALMOST_VECTORS, LEVELS, level
 from oracle import (
     BFLOAT16,
     FLOAT16,
@@ -160,12 +160,14 @@ def test_several_averages_draw_by_their_own_keys(level, dtype, count, rng):
 
 @level
 @half
-def test_update_writes_nothing_beside_its_range(level, dtype, rng):
+@pytest.mark.parametrize("size", ALMOST_VECTORS)
+def test_update_writes_nothing_beside_its_range(level, dtype, size, rng):
     memory = normal(rng, 100, dtype)
     expected = memory.copy()
-    variables = normal(rng, 41, dtype)
-    expected[30:71] = updated_stochastically(memory[30:71], variables, 0.5, KEY)
-    _native.apply_stochastic_average([[memory[30:71]]], [variables], [rate_of(0.5)], [KEY], level)
+    variables = normal(rng, size, dtype)
+    chosen = slice(30, 30 + size)
+    expected[chosen] = updated_stochastically(memory[chosen], variables, 0.5, KEY)
+    _native.apply_stochastic_average([[memory[chosen]]], [variables], [rate_of(0.5)], [KEY], level)
     assert_same_bits(memory, expected)
 
 

@@ -313,6 +313,25 @@ def test_a_save_while_swapped_names_the_way_out(tmp_path):
     assert run.state() == before
 
 
+def test_after_a_save_that_failed_one_while_swapped_is_refused(tmp_path, monkeypatch):
+    run = Run(tmp_path).train()
+    before = run.state()
+
+    def fail(*_: object) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.train.CheckpointManager, "save", fail)
+        with pytest.raises(OSError):  # noqa: PT011 - the one above.
+            run.manager.save()
+    assert not run.averages.is_swapped
+    assert run.state() == before
+    with run.averages.swapped(), pytest.raises(RuntimeError, match=r"swapped_for_saving\(\)"):
+        run.checkpoint.save(str(tmp_path / "c"))
+    assert not [*tmp_path.glob("c*")]
+    run.manager.save()
+
+
 def test_every_bit_comes_back(tmp_path, rng):
     values = rng.integers(0, 256, 400, np.uint8).view(np.float32)
     run = Run(tmp_path)

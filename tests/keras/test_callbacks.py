@@ -104,6 +104,32 @@ def test_a_failed_validation_leaves_the_weights_in_their_place(face):
     np.testing.assert_allclose(history["val_loss"], [expected], rtol=1e-5)
 
 
+def test_where_averages_are_in_place_already_fit_evaluates_as_it_is():
+    class Swap(KERAS.keras.callbacks.Callback):
+        """Has swapped before the validation, and swaps back after it."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            del epoch, logs
+            if optimizer.is_swapped:
+                optimizer.holder.swaps.swap()
+
+        def on_train_batch_end(self, batch, logs=None):
+            del logs
+            if batch == 1:  # The last one.
+                optimizer.holder.swaps.swap()
+
+    x, y = data()
+    optimizer = KERAS.wrap("adam")
+    model = KERAS.make(optimizer)
+    history = model.fit(
+        x, y, batch_size=len(x) // 2, validation_data=(x, y), verbose=0,
+        callbacks=[Swap(), KERAS.ours.EvaluateAverages()],
+    ).history  # fmt: skip
+    assert not optimizer.is_swapped
+    expected = loss_with(averages(optimizer, model))
+    np.testing.assert_allclose(history["val_loss"], [expected], rtol=1e-5)
+
+
 @faces
 def test_an_evaluation_outside_fit_is_refused(face):
     x, y = data()

@@ -226,6 +226,19 @@ def test_saving_while_swapped_is_refused(face, tmp_path):
     model.save(tmp_path / "model.keras")
 
 
+def test_loading_while_swapped_is_refused():
+    optimizer = wrap("adam")
+    model = trained(optimizer)
+    store = {}
+    optimizer.save_own_variables(store)
+    before = values(model.weights), values(optimizer.variables)
+    message = "cannot be saved or restored while averages and weights are swapped"
+    with optimizer.swapped(), pytest.raises(RuntimeError, match=message):
+        optimizer.load_own_variables(store)
+    assert_same(values(model.weights), before[0])
+    assert_same(values(optimizer.variables), before[1])
+
+
 @pytest.mark.slow
 def test_an_exported_model_of_averages_needs_no_tf_mavg(tmp_path):
     x, _ = data()

@@ -243,6 +243,22 @@ def test_one_op_a_device_whatever_the_scope(use_resource):
         assert (np.array(session.run(made["average"])) == 1.0).all()
 
 
+@pytest.mark.cpu  # It has more than one device.
+def test_in_a_function_an_op_is_with_its_variables_whatever_the_scope(logical_cpus):
+    with tf.device(logical_cpus[1]):
+        average, variable = tf.Variable([0.0]), tf.Variable([2.0])
+
+    @tf.function
+    def step():
+        with tf.device(logical_cpus[2]):
+            ops.apply_moving_average([average], [variable], 0.5)
+
+    (op,) = updates(step.get_concrete_function().graph)
+    assert op.device == variable.device
+    step()
+    assert average.numpy() == [1.0]
+
+
 def test_one_op_for_a_thousand_variables_in_a_function():
     variables = [tf.Variable([1.0]) for _ in range(1000)]
     averages = [tf.Variable([0.0]) for _ in range(1000)]

@@ -15,6 +15,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 import tf_mavg
 from tf_mavg import ops
 from tf_mavg._compat import control_dependencies
+from tf_mavg._ops.library import OPS
 
 tf1 = tf.compat.v1
 
@@ -427,6 +428,14 @@ def test_a_binding_of_unlike_dtypes_is_not_swapped():
     expected = "The variables at position 0 must have one dtype to change places. Received: "
     with pytest.raises(TypeError, match=re.escape(expected)):
         binding.swap_variables()
+
+
+def test_the_kernel_swaps_no_unlike_dtypes():
+    average, half = tf.Variable([0.0]), tf.Variable([1.0], dtype=tf.float16)
+    binding = ops.Binding([average], [half])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must have one dtype to change"):
+        OPS.bound_swap_variables(binding._handles[0], index=0, copy=False)
+    assert (average.numpy(), half.numpy()) == (0.0, 1.0)
 
 
 def test_lists_of_variables_that_come_and_go_are_forgotten():

@@ -100,6 +100,30 @@ def test_a_failed_update_releases_every_lock():
     average.assign_add([1.0])
 
 
+def test_a_swap_waits_for_an_update_that_reads():
+    # At rate 1 the average becomes the variable, which is uniform, as is what it changes places
+    # with: an average of two numbers has seen a swap of contents half way.
+    size = 2_000_000
+    variable, other = tf.Variable(tf.zeros([size])), tf.Variable(tf.ones([size]))
+    average = tf.Variable(tf.zeros([size]))
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            ops.swap_variables([other], [variable], copy=True)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for _ in range(100):
+            ops.apply_moving_average([average], [variable], 0.0)
+            value = average.numpy()
+            assert value.min() == value.max(), "torn"
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_a_deadlock_is_reported(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PATIENCE", 0.1)
     never = threading.Event()
