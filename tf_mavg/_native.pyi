@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,6 +79,20 @@ def plain_loop(
     rate: float,
     threads: int,
 ) -> None: ...
+
+class SureContext:
+    def __init__(
+        self, enter: Callable[[], object], leave: Callable[[BaseException | None], object]
+    ) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
 def same_objects(
     first: list[Any] | tuple[Any, ...], second: list[Any] | tuple[Any, ...]
 ) -> bool: ...

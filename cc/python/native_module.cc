@@ -33,6 +33,7 @@
 #include "cc/python/random_bindings.h"
 #include "cc/python/same_objects.h"
 #include "cc/python/split_patterns.h"
+#include "cc/python/sure_context.h"
 
 namespace py = pybind11;
 
@@ -190,6 +191,7 @@ PYBIND11_MODULE(_native, module) {
              "Whether no element of a list of arrays is infinite or NaN.");
   module.def("same_objects", &SameObjects, py::arg("first"), py::arg("second"),
              "Whether two lists or tuples hold the same objects in the same order.");
+  BindSureContext(module);
   BindPlainLoop(module);
   BindLazyRows(module);
   BindRandom(module);

@@ -126,24 +126,18 @@ def test_each_signal_that_came_is_handled_in_the_end():
     assert done == ["body", "term"]
 
 
-@interrupted
-def test_an_interrupt_just_before_the_swap_back_does_not_prevent_it(monkeypatch):
-    variable = tf.Variable([1.0])
-    averages = averages_of(variable, [2.0])
-    state = averages.holder.state
-    swap, calls = state.swap, []
-
-    def interrupt_once(*arguments: object):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        swap(*arguments)
-
-    monkeypatch.setattr(state, "swap", interrupt_once)
-    with pytest.raises(KeyboardInterrupt), averages.swapped():
-        pass
+def test_one_that_was_made_in_a_graph_is_entered_outside_of_it():
+    with tf.Graph().as_default():
+        variable = tf.compat.v1.get_variable("variable", initializer=[1.0])
+        averages = averages_of(variable, [2.0])
+        session = tf.compat.v1.Session()
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(averages.average(variable).assign([2.0]))
+        swapped = averages.swapped(session)
+    with session, swapped:
+        assert averages.is_swapped
+        assert session.run(variable) == [2.0]
     assert not averages.is_swapped
-    assert variable.numpy()[0] == 1.0
 
 
 @interrupted

@@ -185,7 +185,8 @@ def test_all_swap_or_none_and_back_in_reverse_even_if_one_fails(face, monkeypatc
         monkeypatch.setattr(one.holder.state, "swap", noted)
     with pytest.raises(OSError, match="no way back"), all_swapped(optimizers):
         pass
-    assert order == ["first", "second", "second", "first"]
+    back = [*dict.fromkeys(order[2:])]  # Each way back that fails is tried again.
+    assert (order[:2], back) == (["first", "second"], ["second", "first"])
     assert (first.is_swapped, second.is_swapped) == (False, True)
     monkeypatch.undo()
     second.holder.swaps.swap()

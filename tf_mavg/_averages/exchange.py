@@ -8,7 +8,6 @@ another worker.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,8 @@ from tf_mavg._averages.replicas import (
 from tf_mavg._compat.distribute import components_of, strategy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    import contextlib
+    from collections.abc import Iterable, Sequence
 
     from tf_mavg._averages.averages import Averages
     from tf_mavg._averages.entry import Entry
@@ -168,33 +168,41 @@ class Exchange:
             self._ops[key] = flags.raise_after(exchange), flags.lower_after(exchange)
         return self._ops[key]
 
-    @contextlib.contextmanager
     def in_session(
         self,
         there_and_back: tuple[tf.Operation, tf.Operation],
         session: tf.compat.v1.Session | None,
-    ) -> Iterator[None]:
+        *,
+        may_save: bool,
+    ) -> contextlib.AbstractContextManager[None]:
         """A context in which averages and variables have changed places in a Session.
 
         Args:
           there_and_back: What runs on entry, and on exit.
-          session: The Session; by default the default Session.
+          session: The Session; by default the default Session, on entry.
+          may_save: Whether checkpoints may be saved meanwhile.
 
         Raises:
-          RuntimeError: If there is no Session to run in.
+          RuntimeError: On entry, if there is no Session to run in.
         """
-        session = session or tf.compat.v1.get_default_session()
-        if session is None:
-            message = "swapped() needs a Session in graph mode: pass it or enter `with session:`."
-            raise RuntimeError(message)
         there, back = there_and_back
         state = self._averages.state
+        used: list[Any] = [] if session is None else [session]
 
         def exchange() -> None:
-            _run_without_hooks(session, back if state.is_swapped else there)
+            if state.is_swapped:
+                _run_without_hooks(used[-1], back)
+                return
+            if session is None:
+                used.append(tf.compat.v1.get_default_session())
+            if used[-1] is None:
+                message = (
+                    "swapped() needs a Session in graph mode: pass it or enter `with session:`."
+                )
+                raise RuntimeError(message)
+            _run_without_hooks(used[-1], there)
 
-        with state.swapped_by(exchange, self._index):
-            yield
+        return state.swapped_by(exchange, self._index, may_save=may_save)
 
 
 def check_can_save(entries: Sequence[Entry]) -> None:

@@ -10,7 +10,6 @@ A signal takes effect before a swap, or after it is noted and will be undone: se
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,9 +23,11 @@ from tf_mavg._compat.tensorflow import (
     in_asynchronous_save,
     make_variable,
 )
+from tf_mavg._native import SureContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import contextlib
+    from collections.abc import Callable
 
 # The name of the op at which a compiled step stops: all of our words that XLA's message can hold.
 _SEEN_BY_XLA: Final = "weights_hold_averages_until_swapped_back"
@@ -196,52 +197,41 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
             for name, variable in zip(("swapped", "swapped_shape"), pair, strict=True)
         }
 
-    @contextlib.contextmanager
-    def saving(self) -> Iterator[None]:
-        """A context in which checkpoints may hold averages in the place of variables."""
-        self._may_save = True
-        try:
-            yield
-        finally:
-            self._may_save = False
-
-    @contextlib.contextmanager
-    def swapped_by(self, swap: Callable[[], Any], index: int) -> Iterator[None]:
+    def swapped_by(
+        self, swap: Callable[[], Any], index: int, *, may_save: bool = False
+    ) -> contextlib.AbstractContextManager[None]:
         """A context between two swaps; each changes nothing when it fails.
 
-        Where XLA refused a step within it, in words of its own, it says so in ours.
+        It swaps back whatever signals come. Where XLA refused a step within it, in words of its
+        own, it says so in ours.
 
         Args:
           swap: Swaps the averages of an index and the variables, there or back.
           index: That index.
+          may_save: Whether checkpoints may meanwhile hold averages in the place of variables.
         """
-        with self._entry:
-            self.check_not_swapped("swapped() cannot be entered")
-            try:
-                self.swap(swap, index)
-            except BaseException:
-                if self.is_swapped:
-                    self.swap(swap, index)
-                raise
-        try:
-            yield
-        except tf.errors.InvalidArgumentError as error:
-            if _SEEN_BY_XLA not in str(error):
-                raise
-            message = f"No compiled step can be taken {self._way_out}"
-            raise tf.errors.InvalidArgumentError(None, None, message) from error
-        finally:
-            self._swap_back(swap, index)
+        swapped: list[int] = []
 
-    def _swap_back(self, swap: Callable[[], Any], index: int) -> None:
-        """Swaps back, also if Ctrl-C or an exit by another signal comes before that has begun."""
-        try:
-            if self.is_swapped:
-                self.swap(swap, index)
-        except (KeyboardInterrupt, SystemExit):
-            if self.is_swapped:
-                self.swap(swap, index)
-            raise
+        def enter() -> None:
+            with self._entry:
+                self.check_not_swapped("swapped() cannot be entered")
+                with uninterrupted():
+                    self.swap(swap, index)
+                    self._may_save = may_save
+                    swapped.append(index)
+
+        def leave(error: BaseException | None) -> None:
+            with uninterrupted():
+                if swapped and self.is_swapped:
+                    self.swap(swap, index)
+                if swapped:
+                    self._may_save = False
+                    swapped.clear()
+            if isinstance(error, tf.errors.InvalidArgumentError) and _SEEN_BY_XLA in str(error):
+                message = f"No compiled step can be taken {self._way_out}"
+                raise tf.errors.InvalidArgumentError(None, None, message) from error
+
+        return SureContext(enter, leave)
 
     def swap(self, swap: Callable[[], Any], index: int) -> None:
         """Swaps and notes it, as one act for signals; arguments as of `swapped_by`.
@@ -265,7 +255,8 @@ class SwapState(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
         """Notes which averages are in the place of variables now."""
         self._swapped = swapped
         self._is_restored = self._is_unread = False
-        if tf.executing_eagerly():
+        # One that was made in a graph has no marks, though the caller may have left the graph.
+        if tf.executing_eagerly() and hasattr(self, "averages_in_place"):
             self.averages_in_place.assign(swapped is not None)
             self.index_in_place.assign(swapped or 0)
             self._tell_functions(tf.constant(swapped is not None))

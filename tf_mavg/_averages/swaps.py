@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -12,7 +11,8 @@ from tf_mavg._ops.split import split
 from tf_mavg._ops.variables import shards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import contextlib
+    from collections.abc import Iterable
 
     from tf_mavg._averages.averages import Averages
 
@@ -55,13 +55,18 @@ class Swaps:
         return None
 
     def swapped(
-        self, session: tf.compat.v1.Session | None = None, index: int = 0
+        self,
+        session: tf.compat.v1.Session | None = None,
+        index: int = 0,
+        *,
+        may_save: bool = False,
     ) -> contextlib.AbstractContextManager[None]:
         """A context in which the variables hold the averages of an index; it always swaps back.
 
         Args:
           session: In a graph, the Session to run in; by default the default Session.
           index: Which averages.
+          may_save: Whether checkpoints may be saved meanwhile.
 
         Raises:
           RuntimeError: If there are no averages, the graph is finalized, or a function is being
@@ -70,16 +75,15 @@ class Swaps:
         """
         exchange = self._exchange_of(index)
         if tf.executing_eagerly():
-            return self._averages.state.swapped_by(exchange, index)
+            return self._averages.state.swapped_by(exchange, index, may_save=may_save)
         if tf.inside_function():
             message = "swapped() must be entered in eager mode, not while a function is traced."
             raise RuntimeError(message)
-        return exchange.in_session(exchange.there_and_back(), session)
+        return exchange.in_session(exchange.there_and_back(), session, may_save=may_save)
 
-    @contextlib.contextmanager
     def swapped_for_saving(
         self, session: tf.compat.v1.Session | None = None, index: int = 0
-    ) -> Iterator[None]:
+    ) -> contextlib.AbstractContextManager[None]:
         """As `swapped`, but checkpoints may be saved: with averages in the place of variables.
 
         Raises:
@@ -87,8 +91,7 @@ class Swaps:
         """
         self._averages.check_index(index)
         check_can_save(self._averages.entries(index))
-        with self.swapped(session, index), self._averages.state.saving():
-            yield
+        return self.swapped(session, index, may_save=True)
 
     def hold_until_swapped_back(self, variables: Iterable[Any]) -> None:
         """While swapped: has variables without averages get their values back with the others."""

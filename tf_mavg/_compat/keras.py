@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
+from tf_mavg._native import SureContext
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
@@ -135,8 +137,9 @@ def callbacks_of(arguments: dict[str, Any]) -> list[Any]:
     return list(getattr(arguments.get("callbacks"), "callbacks", ()))
 
 
-@contextlib.contextmanager
-def compiled_with(model: Any, optimizer: Any, other: Any) -> Iterator[None]:
+def compiled_with(
+    model: Any, optimizer: Any, other: Any
+) -> contextlib.AbstractContextManager[None]:
     """A context in which a model seems to be compiled with another optimizer: it is saved so.
 
     Args:
@@ -149,20 +152,28 @@ def compiled_with(model: Any, optimizer: Any, other: Any) -> Iterator[None]:
     wrappers = [one for one in members if getattr(one, "inner_optimizer", None) is optimizer]
     config = getattr(model, "_compile_config", None)
     owners = [vars(model), *map(vars, wrappers), {} if config is None else config.config]
-    with contextlib.ExitStack() as stack:
+    undo: list[Callable[[], Any]] = []
+
+    def enter() -> None:
         # What tf_keras saves as a checkpoint of TensorFlow.
         for name in [key for key, value in vars(model).items() if value is optimizer]:
             if model._lookup_dependency(name) is optimizer:  # noqa: SLF001
                 track = functools.partial(model._track_trackable, name=name, overwrite=True)  # noqa: SLF001
-                stack.callback(track, optimizer)
+                undo.append(functools.partial(track, optimizer))
                 track(other)
         for owner in owners:
             for key, value in list(owner.items()):
                 seen = _exchanged(value, optimizer, other)
                 if seen is not value:
-                    stack.callback(owner.__setitem__, key, value)
+                    undo.append(functools.partial(owner.__setitem__, key, value))
                     owner[key] = seen
-        yield
+
+    def leave(_: BaseException | None) -> None:
+        while undo:
+            undo[-1]()
+            undo.pop()
+
+    return SureContext(enter, leave)
 
 
 def _exchanged(value: Any, optimizer: Any, other: Any) -> Any:

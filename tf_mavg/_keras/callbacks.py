@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tf_mavg._averages.signals import together
 from tf_mavg._compat.keras import callbacks_of, compiled_with
 from tf_mavg._keras.best import BestAverages
 from tf_mavg._keras.evaluation import all_swapped, evaluate_each
@@ -179,11 +179,9 @@ class AverageSaving:
 
     def _save_model(self, *args: Any, **kwargs: Any) -> None:
         optimizers = self.optimizers()  # type: ignore[attr-defined]
-        with contextlib.ExitStack() as stack:
-            for one in optimizers:
-                stack.enter_context(compiled_with(self.model, one, one.inner_optimizer))
-            stack.enter_context(all_swapped(optimizers, self.indices[0]))  # type: ignore[attr-defined]
-            stack.enter_context(written_whole(self.model))
+        seen = [compiled_with(self.model, one, one.inner_optimizer) for one in optimizers]
+        swapped = all_swapped(optimizers, self.indices[0])  # type: ignore[attr-defined]
+        with together(seen), swapped, written_whole(self.model):
             super()._save_model(*args, **kwargs)  # type: ignore[misc]
 
 

@@ -6,18 +6,20 @@ swap is therefore made around the model's own `evaluate`, for those calls that f
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tf_mavg._averages.identity import called
+from tf_mavg._averages.signals import together
 from tf_mavg._averages.together import check_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import contextlib
+    from collections.abc import Callable, Sequence
 
 
-@contextlib.contextmanager
-def all_swapped(optimizers: Sequence[Any], index: int = 0) -> Iterator[None]:
+def all_swapped(
+    optimizers: Sequence[Any], index: int = 0
+) -> contextlib.AbstractContextManager[None]:
     """A context in which the weights of several MovingAverages hold averages: all or none.
 
     They swap in their order and back in the reverse one, each of them even if another one fails.
@@ -26,10 +28,7 @@ def all_swapped(optimizers: Sequence[Any], index: int = 0) -> Iterator[None]:
       ValueError: If two of them average one weight, or one has no averages of that index.
     """
     check_apart(optimizer.holder for optimizer in optimizers)
-    with contextlib.ExitStack() as stack:
-        for optimizer in optimizers:
-            stack.enter_context(optimizer.swapped(index=index))
-        yield
+    return together([optimizer.swapped(index=index) for optimizer in optimizers])
 
 
 def evaluate_each(evaluators: Sequence[Any], evaluate: Callable[[], Any]) -> Any:

@@ -6,11 +6,11 @@ manager's thereby gives the state "swapped", which refuses training until somebo
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._averages.signals import together
 from tf_mavg._averages.together import check_apart
 from tf_mavg._compat.distribute import is_sharded, name_of
 from tf_mavg._compat.tensorflow import (
@@ -110,9 +110,7 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
         self._check_tracks()
         entries = [entry for holder in self._holders for entry in holder.entries()]
         both = [variable for e in entries for variable in (e.variable, *e.wholes)]
-        with contextlib.ExitStack() as stack:
-            for holder in self._holders:
-                stack.enter_context(holder.swaps.swapped_for_saving())
+        with together([holder.swaps.swapped_for_saving() for holder in self._holders]):
             path = super().save(*args, **kwargs)
             if not is_copied_for_saving(self.checkpoint, both):
                 self.sync()  # It reads them now, where the averages are in place.
@@ -143,7 +141,8 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
             if not holder.state.is_restored:  # Then this restore ends that state.
                 holder.state.check_can_save()
         self._check_tracks()
-        with unchanged_by_failure(self.checkpoint, self._holders) as since:
+        since, unchanged = unchanged_by_failure(self.checkpoint, self._holders)
+        with unchanged:
             status = self.checkpoint.restore(path)
             for holder in self._holders:
                 self._check_marked(holder, path, since)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tf_mavg._averages.held import HeldValues
+from tf_mavg._averages.signals import uninterrupted
 from tf_mavg._averages.swap import SwapState
 from tf_mavg._compat.distribute import components_of
 from tf_mavg._compat.tensorflow import checkpoint_objects, forget_deferred, next_restore
+from tf_mavg._native import SureContext
 from tf_mavg._ops.variables import distinct, is_variable, tensorflow_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import contextlib
+    from collections.abc import Sequence
 
     from tf_mavg._averages.averages import Averages
 
 
-@contextlib.contextmanager
-def unchanged_by_failure(root: Any, holders: Sequence[Averages]) -> Iterator[int]:
-    """A context for restoring a checkpoint, after which all of it has happened or nothing.
+def unchanged_by_failure(
+    root: Any, holders: Sequence[Averages]
+) -> tuple[int, contextlib.AbstractContextManager[None]]:
+    """What a restore of a checkpoint needs, so that all of it happens or nothing.
 
     It holds the variables' buffers, which an assignment replaces and does not overwrite. What is no
     variable, such as a lookup table or a data set's iterator, is not put back.
@@ -28,8 +31,9 @@ def unchanged_by_failure(root: Any, holders: Sequence[Averages]) -> Iterator[int
       root: The `tf.train.Checkpoint` that is restored.
       holders: Averages, some of which the restore may make.
 
-    Yields:
-      A number below those of the restores within.
+    Returns:
+      A number below that of the restore; and the context to restore in, which puts all back that
+      there was before this call, should it be left by an exception.
     """
     _ = root.save_counter  # It would be made by the restore.
     objects = checkpoint_objects(root)
@@ -53,15 +57,18 @@ def unchanged_by_failure(root: Any, holders: Sequence[Averages]) -> Iterator[int
         (one, one.swapped_index, one.is_restored) for one in objects if isinstance(one, SwapState)
     ]
     since = next_restore()
-    try:
-        yield since
-    except BaseException:
-        forget_deferred(objects, since)
-        for holder, count in zip(holders, counts, strict=True):
-            holder.forget(count)
-        held.put_back()
-        for holder in holders:
-            holder.steps.agree()
-        for state, swapped, restored in states:
-            state.put_back(swapped, restored=restored)
-        raise
+
+    def leave(error: BaseException | None) -> None:
+        if error is None:
+            return
+        with uninterrupted():
+            forget_deferred(objects, since)
+            for holder, count in zip(holders, counts, strict=True):
+                holder.forget(count)
+            held.put_back()
+            for holder in holders:
+                holder.steps.agree()
+            for state, swapped, restored in states:
+                state.put_back(swapped, restored=restored)
+
+    return since, SureContext(lambda: None, leave)

@@ -1,0 +1,74 @@
+"""Exceptions of signal handlers, raised at a chosen point of our code."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import tf_mavg
+
+# What a signal may interrupt: our code, and that which manages its contexts.
+OURS = str(Path(tf_mavg.__file__).parent)
+CONTEXTS = contextlib.__file__
+
+
+class Interruption(BaseException):
+    """What the handler of a signal raises: no Exception, and none of Python's own."""
+
+
+@contextlib.contextmanager
+def handled(number: int = signal.SIGTERM) -> Iterator[None]:
+    """A context in which a signal raises Interruption."""
+
+    def stop(*_: object) -> None:
+        raise Interruption
+
+    before = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def run_interrupted(
+    function: Callable[[], Any], at: int, *, times: int = 1, number: int = signal.SIGTERM
+) -> bool:
+    """Runs a function, to which a signal comes at some line of our code.
+
+    Args:
+      function: What to run; it may raise Interruption, in a context of `handled`.
+      at: Before how many further lines the signal comes.
+      times: How many signals come, at so many lines one after the other.
+      number: The signal.
+
+    Returns:
+      Whether the function went so far that all signals came.
+    """
+    left = [at, times]
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        name = frame.f_code.co_filename
+        # Not the contexts of TensorFlow, which cannot bear it.
+        calling = frame.f_back.f_code.co_filename if name == CONTEXTS and frame.f_back else name
+        if not calling.startswith(OURS):
+            return None
+        if event == "line" and left[1]:
+            if left[0] > 0:
+                left[0] -= 1
+            else:
+                left[1] -= 1
+                signal.raise_signal(number)
+        return trace
+
+    # A handler that raises within a trace function ends the tracing: further signals come to what
+    # made the first one wait.
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return not left[1]
