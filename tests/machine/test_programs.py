@@ -331,6 +331,7 @@ def run(examples: int, steps: int) -> None:
             stateful_step_count=steps,
             deadline=None,
             derandomize=True,
+            phases=[hypothesis.Phase.generate],
             suppress_health_check=[*hypothesis.HealthCheck],
         ),
     )
