@@ -16,6 +16,7 @@ function(add_tensorflow_libraries python)
     cc/kernels/caught_up_rows.cc cc/kernels/huge_pages.cc cc/kernels/lazy_rows.cc
     cc/kernels/moving_average.cc
     cc/kernels/placement.cc
+    cc/kernels/prepared_update.cc
     cc/kernels/split_moving_average.cc
     cc/kernels/stochastic_average.cc
     cc/kernels/swap.cc

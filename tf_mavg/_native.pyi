@@ -80,6 +80,10 @@ def plain_loop(
     threads: int,
 ) -> None: ...
 
+class PreparedCall:
+    def __init__(self, prepared: int, run: int, free: int) -> None: ...
+    def __call__(self) -> bool: ...
+
 class SureContext:
     def __init__(
         self, enter: Callable[[], object], leave: Callable[[BaseException | None], object]

@@ -71,11 +71,7 @@ class BoundApplyMovingAverageOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     tensorflow::core::RefCountPtr<Binding> binding;
     OP_REQUIRES_OK(ctx, Binding::FromInput(ctx, &binding));
-    const VariableLists& lists = binding->lists();
-    const Tensor& rates = ctx->input(1);
-    OP_REQUIRES_OK(ctx, binding->is_split()
-                            ? ApplySplitMovingAverage<Device>(ctx, lists, rates)
-                            : ApplyMovingAverage<Device>(ctx, binding->dtypes(), lists, rates));
+    OP_REQUIRES_OK(ctx, UpdateBound<Device>(ctx, *binding, ctx->input(1)));
   }
 };
 
@@ -100,6 +96,14 @@ REGISTER_KERNEL_BUILDER(
 #endif
 
 }  // namespace
+
+template <typename Device>
+absl::Status UpdateBound(OpKernelContext* ctx, const Binding& binding, const Tensor& rates) {
+  return binding.is_split()
+             ? ApplySplitMovingAverage<Device>(ctx, binding.lists(), rates)
+             : ApplyMovingAverage<Device>(ctx, binding.dtypes(), binding.lists(), rates);
+}
+template absl::Status UpdateBound<CpuDevice>(OpKernelContext*, const Binding&, const Tensor&);
 
 absl::Status MovingAverageSides::FromAttributes(OpKernelConstruction* ctx,
                                                 MovingAverageSides* sides) {

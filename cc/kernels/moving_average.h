@@ -15,6 +15,8 @@
 
 namespace tf_mavg {
 
+class Binding;
+
 // The declaration of the operation: K sides of averages, which it writes, and one of variables,
 // which it reads.
 struct MovingAverageSides {
@@ -40,6 +42,11 @@ struct UpdateAverages {
   absl::Status operator()(tensorflow::OpKernelContext* ctx, Dtypes dtypes, const Lists& lists,
                           const tensorflow::Tensor& rates) const;
 };
+
+// The update of the variables and averages of a binding, whole or split ones.
+template <typename Device>
+absl::Status UpdateBound(tensorflow::OpKernelContext* ctx, const Binding& binding,
+                         const tensorflow::Tensor& rates);
 
 }  // namespace tf_mavg
 

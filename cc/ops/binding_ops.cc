@@ -55,5 +55,18 @@ REGISTER_OP("BindNamedVariables")
     .SetShapeFn(tensorflow::shape_inference::ScalarShape)
     .Doc("BindVariables of the variables with these names in the device's default container.");
 
+REGISTER_OP("PrepareBoundUpdate")
+    .Input("binding: resource")
+    .Input("rates: float")
+    .Output("addresses: int64")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext* c) {
+      c->set_output(0, c->Vector(3));
+      return absl::OkStatus();
+    })
+    .Doc(
+        "Prepares BoundApplyMovingAverage to be called in eager mode without the runtime: the "
+        "addresses of an update, of what runs it and of what frees it.");
+
 }  // namespace
 }  // namespace tf_mavg

@@ -30,6 +30,7 @@
 #include "cc/python/levels.h"
 #include "cc/python/on_threads.h"
 #include "cc/python/plain_loop.h"
+#include "cc/python/prepared_call.h"
 #include "cc/python/random_bindings.h"
 #include "cc/python/same_objects.h"
 #include "cc/python/split_patterns.h"
@@ -191,6 +192,7 @@ PYBIND11_MODULE(_native, module) {
              "Whether no element of a list of arrays is infinite or NaN.");
   module.def("same_objects", &SameObjects, py::arg("first"), py::arg("second"),
              "Whether two lists or tuples hold the same objects in the same order.");
+  BindPreparedCall(module);
   BindSureContext(module);
   BindPlainLoop(module);
   BindLazyRows(module);

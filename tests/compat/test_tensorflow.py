@@ -3,8 +3,28 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from tf_mavg._compat import tensorflow as compat
+
+
+def test_runs_at_once():
+    assert compat.runs_at_once()
+    with context.execution_mode(context.ASYNC):
+        assert not compat.runs_at_once()
+    assert compat.runs_at_once()
+    asked = []
+    tf.function(lambda: asked.append(compat.runs_at_once()))()
+    with tf.Graph().as_default():
+        asked.append(compat.runs_at_once())
+    assert asked == [False, False]
+
+
+def test_is_cpu_here():
+    with tf.device("CPU:0"):
+        assert compat.is_cpu_here(tf.Variable(1.0).device)
+    assert not compat.is_cpu_here("/job:worker/replica:0/task:1/device:CPU:0")
+    assert not compat.is_cpu_here("/job:localhost/replica:0/task:0/device:GPU:0")
 
 
 def test_unconverted():

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
 from tensorflow.python.autograph.impl.api import autograph_artifact
 from tensorflow.python.checkpoint import checkpoint_context, graph_view, util
+from tensorflow.python.eager import context as eager_context
 from tensorflow.python.framework.ops import uid
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
@@ -16,6 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Function = TypeVar("Function", bound="Callable[..., object]")
+
+
+def runs_at_once() -> bool:
+    """Whether an op has run when its call returns: in eager mode, unless that is asynchronous."""
+    context = eager_context.context()
+    if not context.executing_eagerly():
+        return False
+    executor = pywrap_tfe.TFE_ContextGetExecutorForThread(context._handle)  # noqa: SLF001
+    is_asynchronous = pywrap_tfe.TFE_ExecutorIsAsync(executor)
+    pywrap_tfe.TFE_DeleteExecutor(executor)
+    return not is_asynchronous
+
+
+def is_cpu_here(device: str) -> bool:
+    """Whether the full name of a device is that of a CPU of this process."""
+    return device.startswith(f"{eager_context.context().host_address_space()}/device:CPU:")
 
 
 def unconverted(function: Function) -> Function:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
 from tf_mavg._compat import control_dependencies
+from tf_mavg._compat.tensorflow import is_cpu_here, runs_at_once
+from tf_mavg._native import PreparedCall
 from tf_mavg._ops.finite import all_of
 from tf_mavg._ops.library import OPS
 from tf_mavg._ops.lists import Bucket, averaged_lists, buckets, check_swap_dtypes
@@ -49,9 +51,9 @@ class Binding:
             for handle, bucket in zip(self._handles, self._buckets, strict=True)
         }
         self._handles_of_variables = list(by_first_variable.values())
-        # Of the last eager step: its decay, and each handle with its rates.
+        # Of the last eager step: its decay, and for each handle what does it once more.
         self._kept_decay: Any = None
-        self._kept: list[tuple[tf.Tensor, tf.Tensor]] = []
+        self._kept: list[_KeptStep] = []
 
     def apply_moving_average(
         self, decay: Any = None, *, rates: Any = None, rounding_key: Any = None
@@ -62,8 +64,11 @@ class Binding:
             return
         if rates is not None:
             Rates(self._count, decay, rates)  # Raises.
-        for handle, kept in self._kept:
-            OPS.bound_apply_moving_average(handle, kept)
+        at_once = runs_at_once()
+        for handle, of_bucket, prepared in self._kept:
+            # What has failed has changed nothing, and the op says why.
+            if not at_once or prepared is None or not prepared():
+                OPS.bound_apply_moving_average(handle, of_bucket)
 
     def _update(self, decay: Any, rates: Any, rounding_key: Any) -> None:
         wanted, rounding = Rates(self._count, decay, rates), Rounding.of(self._count, rounding_key)
@@ -73,7 +78,11 @@ class Binding:
                 steps.append((handle, wanted.of(bucket.indices)))
                 ops.append(rounding.op("bound_apply", bucket))
         if rounding_key is None and tf.executing_eagerly() and _stays_as_it_is(decay):
-            self._kept_decay, self._kept = decay, steps
+            self._kept_decay = decay
+            self._kept = [
+                _KeptStep(*step, _prepare(bucket, *step))
+                for step, bucket in zip(steps, self._buckets, strict=True)
+            ]
         # The runtime places each op where its binding is.
         for op, (handle, of_bucket) in zip(ops, steps, strict=True):
             op(binding=handle, rates=of_bucket)
@@ -100,6 +109,29 @@ class Binding:
     def all_finite(self) -> tf.Tensor:
         """`all_finite` of the bound variables, not of their averages."""
         return all_of([OPS.bound_all_finite(handle) for handle in self._handles_of_variables])
+
+
+class _KeptStep(NamedTuple):
+    """A step of a bucket that may come again.
+
+    Attributes:
+      handle: That of the binding.
+      rates: Its rates.
+      prepared: What runs it at once; None where only the op can.
+    """
+
+    handle: tf.Tensor
+    rates: tf.Tensor
+    prepared: PreparedCall | None
+
+
+def _prepare(bucket: Bucket, handle: tf.Tensor, rates: tf.Tensor) -> PreparedCall | None:
+    """A step that passes by the eager runtime, which takes longer than a thousand small updates."""
+    if not is_cpu_here(bucket.sides[-1][0].device):
+        return None
+    with bucket.colocated():
+        addresses = OPS.prepare_bound_update(handle, rates)
+    return PreparedCall(*addresses.numpy().tolist())
 
 
 def _bind(bucket: Bucket) -> tf.Tensor:
