@@ -10,10 +10,13 @@ namespace tf_mavg {
 
 // Defined by cpu_kernels_level.cc, which is compiled once for each level.
 extern const CpuKernels kBaselineKernels;
+#if defined(__x86_64__)
 extern const CpuKernels kAvx2Kernels;
 extern const CpuKernels kAvx512Kernels;
+#endif
 
 CpuLevel SupportedCpuLevel() {
+#if defined(__x86_64__)
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("f16c")) {
     return CpuLevel::kBaseline;
@@ -23,6 +26,9 @@ CpuLevel SupportedCpuLevel() {
     return CpuLevel::kAvx512;
   }
   return CpuLevel::kAvx2;
+#else
+  return CpuLevel::kBaseline;
+#endif
 }
 
 CpuLevel ActiveCpuLevel() {
@@ -44,15 +50,11 @@ CpuLevel ActiveCpuLevel() {
   return active;
 }
 
-const CpuKernels& KernelsOf(CpuLevel level) {
-  switch (level) {
-    case CpuLevel::kAvx512:
-      return kAvx512Kernels;
-    case CpuLevel::kAvx2:
-      return kAvx2Kernels;
-    case CpuLevel::kBaseline:
-      break;
-  }
+const CpuKernels& KernelsOf([[maybe_unused]] CpuLevel level) {
+#if defined(__x86_64__)
+  if (level == CpuLevel::kAvx512) return kAvx512Kernels;
+  if (level == CpuLevel::kAvx2) return kAvx2Kernels;
+#endif
   return kBaselineKernels;
 }
 

@@ -17,7 +17,7 @@ namespace tf_mavg {
 
 // Ordered: each level includes the ones before it.
 enum class CpuLevel : int {
-  kBaseline,  // Plain x86-64: SSE2.
+  kBaseline,  // What each processor has: SSE2 on x86-64, NEON on aarch64. Elsewhere the only one.
   kAvx2,      // AVX2 with F16C.
   kAvx512,    // AVX-512 F, BW, DQ and VL.
 };

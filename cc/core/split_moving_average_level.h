@@ -5,14 +5,15 @@
 #ifndef TF_MAVG_CC_CORE_SPLIT_MOVING_AVERAGE_LEVEL_H_
 #define TF_MAVG_CC_CORE_SPLIT_MOVING_AVERAGE_LEVEL_H_
 
-#include <immintrin.h>
-
 #include <cstdint>
 #include <cstring>
 
 #include "cc/core/half.h"
 #include "cc/core/moving_average.h"
 #include "cc/core/split.h"
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 namespace tf_mavg {
 namespace {
@@ -55,8 +56,12 @@ TF_MAVG_INLINE bool HasNaN(SplitFloats first, SplitFloats second) {
   return _mm512_cmp_ps_mask(first, second, _CMP_UNORD_Q) != 0;
 #elif defined(__AVX2__)
   return _mm256_movemask_ps(_mm256_cmp_ps(first, second, _CMP_UNORD_Q)) != 0;
-#else
+#elif defined(__SSE2__)
   return _mm_movemask_ps(_mm_cmpunord_ps(first, second)) != 0;
+#else
+  using Pair [[gnu::vector_size(kVectorBytes)]] = uint64_t;
+  const Pair is_nan = reinterpret_cast<Pair>((first != first) | (second != second));
+  return (is_nan[0] | is_nan[1]) != 0;
 #endif
 }
 
