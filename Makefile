@@ -5,6 +5,7 @@
 #   make test     build, install and run the test suite
 #   make test-long  the tests that take too long for it, before a release
 #   make sanitize   what lies below TensorFlow under AddressSanitizer, UBSan and ThreadSanitizer
+#   make mutants  faults put into the sources, each of which its test must catch; MUTANTS="words"
 #   make lint     formatting, static checks and types
 #   make docs     the pages of docs/, built into out/docs
 #   make docs-test   look at each page in a browser; needs Chromium
@@ -46,8 +47,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # TensorFlow's C++ side talks at every import; its errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install demo check test test-long sanitize lint docs docs-test bench wheel wheels \
-  test-minors gpu-kit clean
+.PHONY: install demo check test test-long sanitize mutants lint docs docs-test bench \
+  wheel wheels test-minors gpu-kit clean
 
 install: $(STAMPS)/package
 
@@ -73,6 +74,10 @@ test-long: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/s
 # Builds in build/sanitize and uses nothing of the installed package but its GPU images.
 sanitize: $(STAMPS)/package $(STAMPS)/test
 	$(BIN)/pytest tests/sanitizers $(PYTEST_ARGS)
+
+# With MUTANTS those alone whose names, kinds or files have all of its words.
+mutants: $(STAMPS)/package $(STAMPS)/test
+	PYTHONPATH=tests:tests/helpers $(BIN)/python -m mutants $(MUTANTS)
 
 lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/ruff check .

@@ -120,6 +120,15 @@ def test_half_precision_rounds_once_to_nearest_even(level, dtype, data):
 
 
 @level
+@pytest.mark.parametrize(("dtype", "one"), [(FLOAT16, 0x3C00), (BFLOAT16, 0x3F80)], ids=str)
+def test_a_tie_goes_to_the_even_number(level, dtype, one):
+    lower = np.arange(one, one + 41, dtype=np.uint16)
+    averages, variables = lower.view(dtype).copy(), (lower + 1).view(dtype)
+    _native.apply_moving_average([[averages]], [variables], [rate_of(0.5)], level)
+    np.testing.assert_array_equal(averages.view(np.uint16), lower + lower % 2)
+
+
+@level
 @average_dtypes
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("count", [1, 3])

@@ -332,6 +332,19 @@ def test_after_a_save_that_failed_one_while_swapped_is_refused(tmp_path, monkeyp
     run.manager.save()
 
 
+def test_a_plain_checkpoint_ends_the_swap_of_a_plain_restore(tmp_path):
+    run = Run(tmp_path, start_missing_averages=True).train()
+    swapped = run.manager.save()
+    plain = tf.train.Checkpoint(net=run.net, step=run.step).save(str(tmp_path / "plain"))
+    a, b, *_ = run.state()
+    run.train()
+    run.checkpoint.restore(swapped)
+    assert run.averages.is_swapped
+    run.manager.restore(plain)
+    assert not run.averages.is_swapped
+    assert run.state() == [a, b, a, b, 1]
+
+
 def test_every_bit_comes_back(tmp_path, rng):
     values = rng.integers(0, 256, 400, np.uint8).view(np.float32)
     run = Run(tmp_path)

@@ -239,6 +239,27 @@ def test_loading_while_swapped_is_refused():
     assert_same(values(optimizer.variables), before[1])
 
 
+def test_a_wrapped_optimizer_that_fails_to_load_is_as_it_was(monkeypatch):
+    optimizer = wrap("adam")
+    model = trained(optimizer)
+    store = {}
+    optimizer.save_own_variables(store)
+    inner = optimizer.inner_optimizer
+
+    def load_half(_: object) -> None:
+        for variable in inner.variables[:3]:
+            variable.assign(variable + 7)
+        message = "The rest is missing."
+        raise ValueError(message)
+
+    before = values(model.weights), values(optimizer.variables)
+    monkeypatch.setattr(inner, "load_own_variables", load_half)
+    with pytest.raises(ValueError, match="The rest is missing"):
+        optimizer.load_own_variables(store)
+    assert_same(values(model.weights), before[0])
+    assert_same(values(optimizer.variables), before[1])
+
+
 @pytest.mark.slow
 def test_an_exported_model_of_averages_needs_no_tf_mavg(tmp_path):
     x, _ = data()

@@ -1,32 +1,20 @@
 """Builds what lies below TensorFlow for a sanitizer, and says how its processes run."""
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from building import build_below, run
 from gpu_emulator import environment
 from places import HELPERS, ROOT
 
+HERE = Path(__file__).parent
 # Python leaks on purpose, and its tests are not about that.
 PYTHON_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    """The completed process, whose output is text in one piece."""
-    return subprocess.run(
-        [*map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        **settings,
-    )
 
 
 class Sanitized(NamedTuple):
@@ -42,24 +30,11 @@ class Sanitized(NamedTuple):
 
     def build(self, *targets: str) -> None:
         """Builds programs of tests/sanitizers, or installs the Python module by `install`."""
-        version = sysconfig.get_config_var("py_version_nodot")
-        (images,) = (ROOT / "build").glob(f"cp{version}-*/gpu_images")
-        build, tools = self.folder / "native", Path(sys.executable).parent
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for command in (
-                [
-                    *["-S", ROOT, "-B", build, "-G", "Ninja"],
-                    *["-DTF_MAVG_TENSORFLOW=OFF", f"-DTF_MAVG_SANITIZE={self.name}"],
-                    *[f"-DTF_MAVG_GPU_IMAGES={images}", f"-DPython_EXECUTABLE={sys.executable}"],
-                    f"-DCMAKE_INSTALL_PREFIX={self.folder / 'below'}",
-                ],
-                ["--build", build, "--target", *targets],
-            ):
-                path = os.pathsep.join([str(tools), os.environ["PATH"]])
-                done = run(tools / "cmake", *command, env={**os.environ, "PATH": path})
-                assert done.returncode == 0, done.stdout
+        definitions = [
+            f"-DTF_MAVG_SANITIZE={self.name}",
+            f"-DCMAKE_INSTALL_PREFIX={self.folder / 'below'}",
+        ]
+        build_below(self.folder / "native", targets, definitions)
 
     def emulator(self) -> Path:
         """The library folder of the emulated GPU, with the libraries that these tests ask for."""
@@ -75,6 +50,7 @@ class Sanitized(NamedTuple):
             **environment.environment(self.emulator(), **options),
             "TF_MAVG_FORCE_PTX": "1",
             "UBSAN_OPTIONS": "print_stacktrace=1",
+            "TSAN_OPTIONS": f"suppressions={HERE / 'thread.supp'} print_suppressions=0",
         }
 
     def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,9 +62,13 @@ class Sanitized(NamedTuple):
     def python(self, *arguments: object, package: Path) -> subprocess.CompletedProcess[str]:
         """What Python did, with the sanitizer loaded first and tf_mavg from this folder."""
         compiler = shutil.which("c++") or "c++"
-        found = run(compiler, f"-print-file-name={self.library}").stdout.strip()
+        # Of C++, too: AddressSanitizer looks for its exceptions as the process starts.
+        first = [
+            run(compiler, f"-print-file-name={library}").stdout.strip()
+            for library in (self.library, "libstdc++.so.6")
+        ]
         variables = self.variables() | PYTHON_OPTIONS
-        variables["LD_PRELOAD"] = found
+        variables["LD_PRELOAD"] = os.pathsep.join(first)
         variables["PYTHONPATH"] = os.pathsep.join([str(package), HELPERS])
         return run(sys.executable, *arguments, env=variables, cwd=self.folder)
 
@@ -96,7 +76,7 @@ class Sanitized(NamedTuple):
         """What the tests of files below TensorFlow found, on the module that `install` has made."""
         return self.python(
             *["-m", "pytest", "-c", ROOT / "pyproject.toml", "--noconftest", "-p", "below"],
-            *["-p", "no:cacheprovider", "-q", *files],
+            *["-p", "no:cacheprovider", "-q", "-m", "not slow", *files],
             package=self.folder / "below",
         )
 

@@ -2,7 +2,7 @@
 
 The programs beside this file are the short form. The tests of the Python module and of the
 launcher, run once more on a module compiled for a sanitizer, are what `make sanitize` adds.
-Nothing is suppressed: all that these processes report is ours.
+What is suppressed is the C library's own: see thread.supp.
 """
 
 import re
