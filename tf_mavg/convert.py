@@ -57,7 +57,7 @@ def convert_checkpoint(  # noqa: PLR0913 - two of them for one format each.
       FileExistsError: If the output exists.
       FileNotFoundError: If the input does not.
       ValueError: If the input has no averages of that index, two of one weight, or one of another
-        shape than its weight.
+        shape than its weight; or it is damaged.
     """
     if keep not in get_args(Kept):
         message = f"`keep` must be one of {get_args(Kept)}. Received: {keep!r}."

@@ -88,8 +88,9 @@ def merge_checkpoints(
     Raises:
       FileExistsError: If the output exists.
       FileNotFoundError: If an input does not.
-      ValueError: If the inputs are not of one format, with the same keys, shapes and dtypes; or the
-        averages in some of them, but not in others, stand in the place of the weights.
+      ValueError: If the inputs are not of one format, with the same keys, shapes and dtypes; the
+        averages in some of them, but not in others, stand in the place of the weights; or one is
+        damaged.
     """
     shares = coefficients(weights, len(paths))
     merge_files([Path(path) for path in paths], {Path(output): shares}, compute_dtype, progress)

@@ -66,8 +66,8 @@ def reconstruct(
     Raises:
       FileExistsError: If an output exists.
       FileNotFoundError: If the folder has no snapshots.
-      ValueError: If there is no such width, no snapshot is of that step, or there are not as many
-        outputs as widths.
+      ValueError: If there is no such width, no snapshot is of that step, there are not as many
+        outputs as widths, or the list or a snapshot is damaged.
     """
     widths, outputs = _listed(sigma_rel), [Path(one) for one in _listed(output)]
     if len(set(outputs)) != len(widths):

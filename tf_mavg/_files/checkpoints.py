@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
+from tf_mavg._files.damaged import reading
 from tf_mavg._files.values import Spec
 from tf_mavg._publishing import beside, check_is_new
 
@@ -36,16 +37,18 @@ class CheckpointFile:
     kind = "a TensorFlow checkpoint"
 
     def __init__(self, path: Path) -> None:
-        """Opens a checkpoint; raises tf.errors.OpError if it cannot be read."""
+        """Opens a checkpoint; raises ValueError if it is damaged."""
         self.path = path
-        self.reader = tf.train.load_checkpoint(str(path))
-        shapes = self.reader.get_variable_to_shape_map()
-        dtypes = self.reader.get_variable_to_dtype_map()
+        with reading(path):
+            self.reader = tf.train.load_checkpoint(str(path))
+            shapes = self.reader.get_variable_to_shape_map()
+            dtypes = self.reader.get_variable_to_dtype_map()
         self.specs = {key: Spec(tuple(shapes[key]), dtypes[key].name) for key in sorted(shapes)}
 
     def read(self, key: str) -> Any:
-        """A value: an array, or bytes."""
-        return self.reader.get_tensor(key)
+        """A value: an array, or bytes; raises ValueError if it is damaged."""
+        with reading(self.path):
+            return self.reader.get_tensor(key)
 
 
 class CheckpointWriter:

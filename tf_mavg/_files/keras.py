@@ -16,6 +16,7 @@ import h5py
 import ml_dtypes
 import numpy as np
 
+from tf_mavg._files.damaged import reading
 from tf_mavg._files.values import Spec
 from tf_mavg._publishing import beside, check_is_new
 
@@ -43,23 +44,25 @@ class KerasFile:
           folder: Where an archive is unpacked to.
 
         Raises:
-          OSError: If it cannot be read.
+          ValueError: If it is damaged.
         """
         self.path = path
         self.kind = f"a {'.keras' if path.suffix == '.keras' else '.h5'} file"
         self.weights = path
-        if path.suffix == ".keras":
-            unpacked = Path(tempfile.mkdtemp(dir=folder))
-            with zipfile.ZipFile(path) as archive:
-                self.weights = Path(archive.extract(_WEIGHTS, unpacked))
-        self._file = h5py.File(self.weights, "r")
         self.specs: dict[str, Spec] = {}
-        self._file.visititems(self._note)
+        with reading(path):
+            if path.suffix == ".keras":
+                unpacked = Path(tempfile.mkdtemp(dir=folder))
+                with zipfile.ZipFile(path) as archive:
+                    self.weights = Path(archive.extract(_WEIGHTS, unpacked))
+            self._file = h5py.File(self.weights, "r")
+            self._file.visititems(self._note)
 
     def read(self, key: str) -> Any:
-        """A value as an array."""
-        dataset = self._file[key]
-        value = dataset[()]
+        """A value as an array; raises ValueError if it is damaged."""
+        with reading(self.path):
+            dataset = self._file[key]
+            value = dataset[()]
         return value.view(ml_dtypes.bfloat16) if _is_bfloat16(dataset) else value
 
     def _note(self, key: str, one: Any) -> None:
@@ -115,7 +118,9 @@ def keras_file_like(source: KerasFile, output: Path) -> Iterator[KerasWriter]:
                     if name == _WEIGHTS:
                         new.write(weights, name)
                     else:
-                        new.writestr(name, old.read(name))
+                        with reading(source.path):
+                            member = old.read(name)
+                        new.writestr(name, member)
         check_is_new(output, output)
         made.replace(output)
 

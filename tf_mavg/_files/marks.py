@@ -6,12 +6,11 @@ as JSON, and means nothing to who restores it.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tf_mavg._keras.files import DESCRIPTION
+from tf_mavg._keras.files import DESCRIPTION, parse_description
 from tf_mavg._tensorflow.swapped_names import MARK
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def is_mark(key: str) -> bool:
 def place_of(key: str, value: Any) -> Any:
     """What a mark says of places, to compare it with that of another file."""
     if is_description(key):
-        described = json.loads(bytes(np.asarray(value).tobytes()))
+        described = parse_description(value)
         return {name: one for name, one in described.items() if name != "steps"}
     return np.asarray(value).tolist()
 

@@ -84,11 +84,61 @@ def write_averages(store: Any, saved: SavedAverages) -> None:
     store[DESCRIPTION] = np.frombuffer(json.dumps(description).encode(), np.uint8)
 
 
+def parse_description(value: Any) -> dict[str, Any]:
+    """What a file says of its averages.
+
+    Args:
+      value: The text as a uint8 array.
+
+    Raises:
+      ValueError: If it does not fit together, as in a file that was damaged or changed by hand.
+    """
+    text = bytes(np.asarray(value).tobytes())
+    try:
+        description = json.loads(text)
+        is_sound = _is_sound(**description)
+    except (ValueError, TypeError, RecursionError):
+        is_sound = False
+    if not is_sound:
+        message = (
+            f"A file must describe its averages under {DESCRIPTION!r}, as this package does. "
+            f"Received: {text[:200]!r}; load the weights alone, and call optimizer.restart()."
+        )
+        raise ValueError(message)
+    return description  # type: ignore[no-any-return]
+
+
+def _is_sound(  # noqa: PLR0913 - one for each key.
+    *, built: Any, trained: Any, averages: Any, of_each: Any, in_place: Any, steps: Any
+) -> bool:
+    """Whether a description fits together, so that none of its numbers leads astray."""
+    if not isinstance(built, list) or not all(isinstance(path, str) for path in built):
+        return False
+    numbers = averages if isinstance(averages, list) else [None]
+    return (
+        all(_is_below(len(built), one) for one in numbers)
+        and len(set(numbers)) == len(numbers)
+        and _is_below(len(built) + 1, trained)
+        and type(of_each) is int
+        and of_each > 0
+        and (in_place is None or _is_below(of_each, in_place))
+        and (steps is None or _is_below(1 << 63, steps))
+    )
+
+
+def _is_below(end: int, number: Any) -> bool:
+    return type(number) is int and 0 <= number < end
+
+
 def read_averages(store: Any) -> SavedAverages | None:
-    """The averages of a file; None if it has none."""
+    """The averages of a file; None if it has none.
+
+    Raises:
+      ValueError: If the file does not say what it has, or lacks what it says.
+    """
     if DESCRIPTION not in store.keys():  # noqa: SIM118 - no dict.
         return None
-    description = json.loads(bytes(np.asarray(store[DESCRIPTION]).tobytes()))
+    description = parse_description(store[DESCRIPTION])
     values = [
         {at: _read(store, _key(index, i)) for i, at in enumerate(description["averages"])}
         for index in range(description["of_each"])
@@ -104,6 +154,12 @@ def read_averages(store: Any) -> SavedAverages | None:
 
 def _read(store: Any, key: str) -> Any:
     """An average of a file; a split one with all of its bits."""
+    if key not in store.keys():  # noqa: SIM118 - no dict.
+        message = (
+            f"A file must have all averages that it describes. Received: one without {key!r}; load "
+            "the weights alone, and call optimizer.restart()."
+        )
+        raise ValueError(message)
     value = np.asarray(store[key])
     if value.dtype == np.dtype("V2"):  # HDF5 does not know bfloat16.
         value = value.view(tf.bfloat16.as_numpy_dtype)

@@ -8,6 +8,7 @@ its file is complete.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -34,10 +35,38 @@ class Snapshot:
 
 
 def read_list(directory: Path) -> list[Snapshot]:
-    """The snapshots of a folder by step, then by exponent; none if there is no list."""
+    """The snapshots of a folder by step, then by exponent; none if there is no list.
+
+    Raises:
+      ValueError: If the list is none that `write_list` has written.
+    """
     path = directory / _LIST
-    found = json.loads(path.read_text()) if path.exists() else []
-    return sorted((Snapshot(**one) for one in found), key=lambda one: (one.step, one.exponent))
+    if not path.exists():
+        return []
+    text = path.read_bytes()
+    try:
+        found = [Snapshot(**one) for one in json.loads(text)]
+        is_sound = all(map(_is_sound, found))
+    except (ValueError, TypeError, RecursionError):
+        is_sound = False
+    if not is_sound:
+        message = (
+            f"The list of a folder's snapshots must be as Snapshots has written it. Received: "
+            f"{path} with {text[:200]!r}; restore it from a copy, or name another folder."
+        )
+        raise ValueError(message)
+    return sorted(found, key=lambda one: (one.step, one.exponent))
+
+
+def _is_sound(one: Snapshot) -> bool:
+    return (
+        type(one.step) is int
+        and one.step > 0
+        and type(one.exponent) in {int, float}
+        and 0 <= one.exponent < math.inf
+        and type(one.file) is str
+        and bool(one.file)
+    )
 
 
 def write_list(directory: Path, snapshots: Iterable[Snapshot]) -> None:
