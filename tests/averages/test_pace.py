@@ -3,6 +3,7 @@
 import copy
 import math
 
+import emitted
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -105,6 +106,17 @@ def test_in_a_session(schedule, start, every, use_resource):
             session.run(step, {value: each})
             received.append(session.run(average.average(variable))[0])
     np.testing.assert_allclose(received, expected(schedule.decay, start, every), rtol=2e-6)
+
+
+@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+def test_in_a_session_a_step_is_counted_after_it_is_taken(use_resource):
+    with tf.Graph().as_default() as graph:
+        variable = tf1.get_variable("v", initializer=[INITIAL], use_resource=use_resource)
+        step = tf_mavg.ExponentialMovingAverage(0.5, start=1).apply([variable])
+        counts = [op for op in emitted.ancestors([step]) if op.type.startswith("AssignAdd")]
+        assert len(counts) == 1
+        # A step that fails would else be counted by chance.
+        assert set(emitted.updates(graph)) <= emitted.ancestors(counts)
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,16 @@ def test_after_a_save_that_failed_one_while_swapped_is_refused(tmp_path, monkeyp
     run.manager.save()
 
 
+def test_after_a_save_one_while_swapped_otherwise_is_refused(tmp_path):
+    run = Run(tmp_path).train()
+    run.manager.save()
+    run.averages.swap()
+    with pytest.raises(RuntimeError, match=r"swapped_for_saving\(\)"):
+        run.checkpoint.save(str(tmp_path / "c"))
+    run.averages.swap()
+    run.checkpoint.save(str(tmp_path / "c"))
+
+
 def test_a_plain_checkpoint_ends_the_swap_of_a_plain_restore(tmp_path):
     run = Run(tmp_path, start_missing_averages=True).train()
     swapped = run.manager.save()
