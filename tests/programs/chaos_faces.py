@@ -44,8 +44,10 @@ class Manager:
         """Makes variables, averages and the manager."""
         self.strategy = self._strategy()
         with self.strategy.scope():
+            # Of two workers, which must say how they would join what each of them assigns.
+            mean = tf.VariableAggregation.MEAN
             self.step_count = tf.Variable(0, dtype=tf.int64)
-            self.weights = [tf.Variable(tf.zeros(size)) for size in SIZES]
+            self.weights = [tf.Variable(tf.zeros(size), aggregation=mean) for size in SIZES]
             self.ema = tf_mavg.ExponentialMovingAverage(DECAY)
             self.ema.create_averages(self.weights)
         checkpoint = tf.train.Checkpoint(step=self.step_count, weights=self.weights, ema=self.ema)
@@ -79,7 +81,7 @@ class Manager:
         """Checks values and the state of the swap."""
         assert not self.ema.is_swapped
         averages = [self.ema.average(weight).numpy() for weight in self.weights]
-        check(int(self.step_count), [weight.numpy() for weight in self.weights], averages)
+        check(int(self.step_count.numpy()), [weight.numpy() for weight in self.weights], averages)
 
     def save(self) -> None:
         """Saves."""
