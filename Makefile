@@ -11,8 +11,11 @@
 #   make docs-test   look at each page in a browser; needs Chromium
 #   make bench    measure against the peers, write bench/results
 #   make wheel    a repaired wheel in dist/, for the TensorFlow that is installed here
+#   make sdist    the sources, in dist/
 #   make wheels   one for several minor versions of TensorFlow, in dist/minors/
 #   make test-minors   tests of that wheel, with each of these versions
+#   make check-aarch64   the kernels on an emulated aarch64
+#   make release  such wheels for each Python, in containers, in dist/release/; needs Docker
 #   make gpu-kit  dist/gpu_kit.tar.gz: what proves the GPU kernels on another machine
 #   make clean    remove everything that the other targets made
 
@@ -48,7 +51,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: install demo check test test-long sanitize mutants lint docs docs-test bench \
-  wheel wheels test-minors gpu-kit clean
+  wheel sdist wheels environments gpu-images repaired test-minors check-aarch64 release gpu-kit clean
 
 install: $(STAMPS)/package
 
@@ -84,6 +87,9 @@ lint: $(STAMPS)/build $(STAMPS)/lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h' '*.cu' '*.cuh')
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/cibuildwheel --print-build-identifiers --platform linux --archs x86_64,aarch64 >/dev/null
 
 docs: $(STAMPS)/package $(STAMPS)/docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs out/docs
@@ -93,56 +99,99 @@ docs: $(STAMPS)/package $(STAMPS)/docs
 docs-test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/docs $(STAMPS)/docs-test
 	TF_MAVG_BROWSER_TESTS=required $(BIN)/pytest tests/docs/test_browser.py $(PYTEST_ARGS)
 
-WHEEL := $(BIN)/pip wheel --disable-pip-version-check --no-deps --no-build-isolation
+WHEEL_OPTIONS := --disable-pip-version-check --no-deps --no-build-isolation
 # Repaired: its tag names the oldest C library that it runs on.
-REPAIR := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair \
+REPAIR := PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair \
   --exclude libtensorflow_framework.so.2 --exclude libtensorflow_cc.so.2
 
 wheel: dist/stamp
 
 dist/stamp: $(STAMPS)/package $(STAMPS)/wheel
 	rm -rf build/wheel dist/*.whl
-	$(WHEEL) --quiet --wheel-dir build/wheel .
+	$(BIN)/pip wheel --quiet $(WHEEL_OPTIONS) --wheel-dir build/wheel .
 	$(REPAIR) --wheel-dir dist build/wheel/*.whl
 	touch $@
 
-# The minor versions of TensorFlow that there are for this Python; each has a dependency group.
-MINORS ?= $(shell $(PYTHON) -c \
-  "import sys; print('2.18 2.19' if sys.version_info < (3, 13) else '', '2.20 2.21')")
-MINORS_FOLDER := build/minors
-EMPTY :=
-SPACE := $(EMPTY) $(EMPTY)
-MINORS_PYTHONS := $(subst $(SPACE),;,$(MINORS:%=$(CURDIR)/$(MINORS_FOLDER)/%/venv/bin/python))
+sdist: $(STAMPS)/backend $(STAMPS)/wheel
+	$(BIN)/python -m build --sdist --no-isolation --skip-dependency-check --outdir dist
 
-wheels: dist/minors/stamp
+# The minor versions of TensorFlow that there are for this Python; each has a dependency group.
+PYTHON_VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+MINORS ?= $(if $(filter 3.13,$(PYTHON_VERSION)),,2.18 2.19) 2.20 2.21
+MINORS_FOLDER := build/minors/$(PYTHON_VERSION)
+MINORS_WHEEL := tf_mavg-*-cp$(subst .,,$(PYTHON_VERSION))-*.whl
+
+wheels: dist/minors/$(PYTHON_VERSION).stamp
 
 # GPU images are those of the installed package: compiling them takes minutes.
-dist/minors/stamp: $(MINORS:%=$(MINORS_FOLDER)/%/stamp) $(STAMPS)/package $(STAMPS)/wheel
-	rm -rf $(MINORS_FOLDER)/wheel dist/minors
-	$(WHEEL) --verbose --wheel-dir $(MINORS_FOLDER)/wheel \
-	  --config-settings=build-dir="$(MINORS_FOLDER)/{wheel_tag}" \
-	  --config-settings=cmake.define.TF_MAVG_TENSORFLOW_PYTHONS="$(MINORS_PYTHONS)" \
-	  --config-settings=cmake.define.TF_MAVG_UNITY=ON \
-	  --config-settings=cmake.define.TF_MAVG_GPU_IMAGES="$$(ls -d $(CURDIR)/build/cp*/gpu_images)" .
-	$(REPAIR) --wheel-dir dist/minors $(MINORS_FOLDER)/wheel/*.whl
+dist/minors/$(PYTHON_VERSION).stamp: $(MINORS:%=$(MINORS_FOLDER)/%/stamp) \
+  $(MINORS_FOLDER)/backend/stamp $(STAMPS)/package $(STAMPS)/wheel
+	rm -rf $(MINORS_FOLDER)/wheel dist/minors/$(MINORS_WHEEL)
+	$(MINORS_FOLDER)/backend/venv/bin/pip wheel --verbose $(WHEEL_OPTIONS) \
+	  --wheel-dir $(MINORS_FOLDER)/wheel \
+	  --config-settings=build-dir="build/minors/{wheel_tag}" \
+	  --config-settings=cmake.define.TF_MAVG_ENVIRONMENTS=build/minors \
+	  --config-settings=cmake.define.TF_MAVG_GPU_IMAGES="$$(ls -d build/cp*/gpu_images)" .
+	$(MAKE) repaired WHEEL="$$(ls $(MINORS_FOLDER)/wheel/*.whl)" INTO=dist/minors
 	ls -l dist/minors
 	touch $@
 
+# The steps of it that containers run, too: see [tool.cibuildwheel] in pyproject.toml.
+environments: $(MINORS:%=$(MINORS_FOLDER)/%/stamp)
+
+gpu-images: $(STAMPS)/backend
+	$(BIN)/cmake -S . -B build/images -G Ninja -DTF_MAVG_TENSORFLOW=OFF \
+	  -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja"
+	$(BIN)/cmake --build build/images --target tf_mavg_gpu_images
+
+repaired:
+	$(REPAIR) --wheel-dir $(INTO) $(WHEEL)
+
+$(MINORS_FOLDER)/backend/stamp: GROUP := backend
+$(MINORS:%=$(MINORS_FOLDER)/%/stamp): GROUP = tensorflow-$*
 $(MINORS_FOLDER)/%/stamp: pyproject.toml $(STAMPS)/venv
 	$(PYTHON) -m venv $(MINORS_FOLDER)/$*/venv
 	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --disable-pip-version-check \
-	  --group tensorflow-$*
+	  --group $(GROUP)
 	touch $@
 
+# WHEELS names a folder of wheels that others have built, to test them instead.
 test-minors: $(MINORS:%=test-minor-%)
 
-test-minor-%: dist/minors/stamp
+test-minor-%: $(MINORS_FOLDER)/%/stamp $(if $(WHEELS),,dist/minors/$(PYTHON_VERSION).stamp)
 	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --group testing \
-	  dist/minors/*.whl
+	  $(or $(WHEELS),dist/minors)/$(MINORS_WHEEL)
 	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --no-deps \
-	  --force-reinstall dist/minors/*.whl "tf_keras==$*.*"
+	  --force-reinstall $(or $(WHEELS),dist/minors)/$(MINORS_WHEEL) "tf_keras==$*.*"
 	$(MINORS_FOLDER)/$*/venv/bin/pytest $(PYTEST_WORKERS) $(MINOR_WARNINGS) $(MINOR_TESTS) \
 	  $(PYTEST_ARGS)
+
+# Compares the kernels with the reference on an emulated aarch64. Needs root, Python 3.11, and Debian's
+# debootstrap, g++-aarch64-linux-gnu and qemu-user-static.
+AARCH64 := build/aarch64
+check-aarch64: $(AARCH64)/stamp
+	$(BIN)/cmake -S . -B $(AARCH64)/build -G Ninja --toolchain cmake/Aarch64.cmake \
+	  -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
+	  -DTF_MAVG_TENSORFLOW=OFF -DTF_MAVG_GPU=OFF -DTF_MAVG_WERROR=ON \
+	  -DCMAKE_INSTALL_PREFIX=$(AARCH64)/below
+	$(BIN)/cmake --build $(AARCH64)/build --target install
+	PYTHONHOME=$(AARCH64)/root/usr PYTHONPATH=$(AARCH64)/below:$(AARCH64)/packages \
+	  qemu-aarch64-static -L $(AARCH64)/root $(AARCH64)/root/usr/bin/python3.11 -P -m tf_mavg_cli check
+
+$(AARCH64)/stamp: $(STAMPS)/backend
+	rm -rf $(AARCH64) && mkdir -p $(AARCH64)
+	debootstrap --foreign --arch=arm64 --variant=minbase --include=libpython3.11-dev,python3.11 \
+	  bookworm $(AARCH64)/root
+	for package in $(AARCH64)/root/var/cache/apt/archives/*.deb; do \
+	  dpkg-deb --extract $$package $(AARCH64)/root; done
+	$(BIN)/pip install --quiet --target $(AARCH64)/packages --only-binary=:all: \
+	  --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 \
+	  --platform manylinux2014_aarch64 --python-version 3.11 numpy click ml_dtypes
+	touch $@
+
+# All wheels of a processor, in containers: needs Docker.
+release: $(STAMPS)/release
+	$(BIN)/cibuildwheel --output-dir dist/release
 
 # Sources below TensorFlow, the images that this build has compiled, and the script that uses both.
 GPU_KIT := CMakeLists.txt README.md cc/core cc/python cmake cuda pyproject.toml tests/gpu \
@@ -164,8 +213,8 @@ $(STAMPS)/venv:
 	mkdir -p $(STAMPS) && touch $@
 
 # One stamp a dependency group of pyproject.toml.
-$(STAMPS)/build $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/wheel $(STAMPS)/bench \
-$(STAMPS)/docs $(STAMPS)/docs-test: \
+$(STAMPS)/build $(STAMPS)/backend $(STAMPS)/demo $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/wheel \
+$(STAMPS)/release $(STAMPS)/bench $(STAMPS)/docs $(STAMPS)/docs-test: \
   $(STAMPS)/%: pyproject.toml $(STAMPS)/venv
 	$(INSTALL) --group $*
 	touch $@

@@ -2,7 +2,10 @@
 # images of the folder TF_MAVG_GPU_IMAGES, which an earlier build has made.
 # Sets GpuImages_SOURCE, a C++ file that embeds the images; without TF_MAVG_GPU, it embeds none.
 
-set(TF_MAVG_GPU_IMAGES "" CACHE PATH "A folder of compiled images to embed, instead of compiling")
+set(TF_MAVG_GPU_IMAGES "" CACHE STRING "A folder of compiled images to embed, instead of compiling")
+if(TF_MAVG_GPU_IMAGES)
+  cmake_path(ABSOLUTE_PATH TF_MAVG_GPU_IMAGES)
+endif()
 
 set(gpu_images_folder ${CMAKE_CURRENT_BINARY_DIR}/gpu_images)
 set(GpuImages_SOURCE ${gpu_images_folder}/embedded_images.cc)

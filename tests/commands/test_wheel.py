@@ -28,6 +28,7 @@ print(tf_mavg.__file__, averages.average(variable).numpy())
 """
 
 
+MINE = f"*-cp{sys.version_info[0]}{sys.version_info[1]}-*.whl"
 FOLDERS = {"dist": {"_tf2_21"}, "dist/minors": {"_tf2_20", "_tf2_21"}}
 if sys.version_info < (3, 13):  # TensorFlow 2.18 and 2.19 are not there for others.
     FOLDERS["dist/minors"] |= {"_tf2_18", "_tf2_19"}
@@ -48,7 +49,7 @@ def metadata_of(wheel: Path) -> str:
 
 @pytest.mark.parametrize("place", FOLDERS)
 def test_it_holds_the_package_and_nothing_else(place):
-    found = list((ROOT / place).glob("*.whl"))
+    found = list((ROOT / place).glob(MINE))
     if not found and place == "dist/minors":
         pytest.skip("`make wheels` has left no wheel here.")
     (wheel,) = found
@@ -78,7 +79,7 @@ def test_it_holds_the_package_and_nothing_else(place):
 
 @pytest.mark.parametrize("place", FOLDERS)
 def test_it_runs_on_linux_of_2018(place):
-    for wheel in (ROOT / place).glob("*.whl"):
+    for wheel in (ROOT / place).glob(MINE):
         minors = [int(minor) for minor in re.findall(r"manylinux_2_(\d+)", wheel.name)]
         assert min(minors) <= 28
 
