@@ -32,6 +32,7 @@ class Eager:
 
     trains_all: bool = False  # Whether a step must train all variables.
     can_copy: bool = True
+    starts_before: bool = True  # Whether averages that a step makes start before it.
 
     def __init__(self, values: dict[str, NDArray]) -> None:
         """Makes variables of these values, in their order, without averages."""
@@ -125,6 +126,8 @@ class Eager:
 
 class DropIn(Eager):
     """ExponentialMovingAverage."""
+
+    starts_before = False
 
     def _averages(self) -> Any:
         return tf_mavg.ExponentialMovingAverage(DECAY)

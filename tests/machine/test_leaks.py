@@ -1,6 +1,6 @@
 """What a long run repeats leaves nothing behind: memory, Python objects and file handles are flat.
 
-Each limit is for the second half of the rounds, in which a leak of a round would be seen as objects.
+Each limit is for the second half of the rounds. A leak of a round would be seen as objects.
 """
 
 import gc

@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from interrupts import Interruption, handled, run_interrupted
 
 NAMES = ["a", "b", "c", "d"]
+every_face = pytest.mark.parametrize("kind", [*FACES])
 # Keras 3 writes variables with an old way of NumPy's.
 OLD_NUMPY = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -34,12 +35,13 @@ class Numbers:
     weight: np.ndarray
     average: np.ndarray | None = None
 
-    def step(self) -> None:
-        """The variable moves, then its average."""
-        before = self.weight
+    def step(self, *, starts_before: bool) -> None:
+        """The variable moves, then its average, which starts before that or after it."""
+        if self.average is None and starts_before:
+            self.average = self.weight
         self.weight = self.weight + CHANGE
         if self.average is None:
-            self.average = before
+            self.average = self.weight
         self.average = self.average - (self.average - self.weight) * (1 - DECAY)
 
 
@@ -85,7 +87,9 @@ class Saved:
 
 
 class Programs(RuleBasedStateMachine):
-    """A program: its steps are the rules."""
+    """A program of one face: its steps are the rules."""
+
+    kind: str
 
     def __init__(self) -> None:
         """Begins without variables."""
@@ -118,12 +122,16 @@ class Programs(RuleBasedStateMachine):
         return World(face, model)
 
     @initialize(
-        kind=st.sampled_from([*FACES]), names=st.permutations(NAMES), count=st.integers(2, 4)
+        names=st.permutations(NAMES),
+        count=st.integers(2, 4),
+        made=st.permutations(NAMES),
+        trained=st.permutations(NAMES),
     )
-    def begin(self, kind: str, names: list[str], count: int) -> None:
-        """Makes the first variables."""
-        self.kind = kind
-        self.worlds.append(self.make(kind, names[:count]))
+    def begin(self, names: list[str], count: int, made: list[str], trained: list[str]) -> None:
+        """Makes the first variables, and averages of them: in another order, some in the step."""
+        self.worlds.append(self.make(self.kind, names[:count]))
+        self.create(made)
+        self.step(order=trained, traced=False)
 
     def chosen(self, order: list[str]) -> list[str]:
         """The variables of a step: some, or all where a face trains all."""
@@ -159,7 +167,7 @@ class Programs(RuleBasedStateMachine):
                 self.fresh(names)
             self.now.face.step(names, traced=traced)
             for name in names:
-                self.now.model[name].step()
+                self.now.model[name].step(starts_before=self.now.face.starts_before)
             self.fresh(names)
             return
         with pytest.raises((RuntimeError, tf.errors.InvalidArgumentError), match="swap"):
@@ -200,12 +208,31 @@ class Programs(RuleBasedStateMachine):
         written = self.now.face.save(path, swapping=swapping)
         self.saved.append(Saved(written, swapping, copy.deepcopy(self.now.model)))
 
+    @precondition(lambda self: not self.now.is_swapped)
+    @rule(
+        swapping=st.booleans(),
+        trained=st.permutations(NAMES),
+        order=st.permutations(NAMES),
+        count=st.integers(1, 4),
+    )
+    def save_and_resume(
+        self, *, swapping: bool, trained: list[str], order: list[str], count: int
+    ) -> None:
+        """Trains, saves, and goes on in new variables: what a program is most of the time."""
+        self.step(order=trained, traced=False)
+        self.save(swapping=swapping)
+        self.resume(which=-1, order=order, count=count)
+
     @precondition(lambda self: self.saved)
     @rule(which=st.integers(0, 100), order=st.permutations(NAMES), count=st.integers(1, 4))
     def resume(self, which: int, order: list[str], count: int) -> None:
         """Restores into new variables: in another order, fewer, or more of them."""
         saved = self.saved[which % len(self.saved)]
         world = self.make(self.kind, order[:count])
+        if world.face.trains_all:  # Restores are into what is built.
+            world.face.create(order[:count])
+            for numbers in world.model.values():
+                numbers.average = numbers.weight
         lacks = [name for name in order[:count] if name not in saved.model]
         if self.kind == "InSession" and lacks:
             with pytest.raises(tf.errors.NotFoundError):
@@ -323,26 +350,28 @@ class Programs(RuleBasedStateMachine):
             world.check()
 
 
-def run(examples: int, steps: int) -> None:
+def run(kind: str, examples: int, steps: int, **settings: object) -> None:
     hypothesis.stateful.run_state_machine_as_test(
-        Programs,
+        type(kind, (Programs,), {"kind": kind}),
         settings=hypothesis.settings(
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
             derandomize=True,
-            phases=[hypothesis.Phase.generate],
             suppress_health_check=[*hypothesis.HealthCheck],
+            **settings,
         ),
     )
 
 
 @OLD_NUMPY
-def test_random_programs():
-    run(30, 15)
+@every_face
+def test_random_programs(kind):
+    run(kind, 8, 10, phases=[hypothesis.Phase.generate])  # A long run makes failures short.
 
 
 @pytest.mark.long
 @OLD_NUMPY
-def test_many_random_programs():
-    run(2000, 40)
+@every_face
+def test_many_random_programs(kind):
+    run(kind, 400, 40)
