@@ -173,6 +173,22 @@ def test_a_copy_before_and_after_building(face):
 
 
 @faces
+def test_a_copy_between_restore_and_building_is_refused(face, tmp_path):
+    weight = face.variable([1.0], name="a")
+    optimizer = face.wrap("sgd")
+    optimizer.build([weight])
+    path = tf.train.Checkpoint(weight=weight, optimizer=optimizer).save(str(tmp_path / "file"))
+    restored = face.wrap("sgd")
+    tf.train.Checkpoint(weight=weight, optimizer=restored).restore(path)
+    with pytest.raises(
+        RuntimeError, match=r"must be built before it is copied\. Received: one that"
+    ):
+        copy.deepcopy(restored)
+    restored.build([weight])
+    copy.deepcopy((restored, weight))
+
+
+@faces
 def test_the_callbacks_are_classes_of_their_module(face):
     for name in ("EvaluateAverages", "AverageModelCheckpoint", "MovingAverage"):
         public = getattr(face.ours, name)

@@ -188,9 +188,17 @@ class AveragingState:
         Keras 3 would copy by way of a file, without the state; tf_keras could not.
 
         Raises:
-          RuntimeError: While averages and weights are swapped.
+          RuntimeError: While averages and weights are swapped; or before it is built, if a
+            checkpoint has been restored into it.
         """
         self.holder.state.check_can_save()
+        if not self._is_built and self.holder.count:
+            message = (
+                "An optimizer into which a checkpoint has been restored must be built before it is "
+                f"copied. Received: one that has {self.holder.count} averages, and no weights yet; "
+                "call build(model.trainable_variables) first."
+            )
+            raise RuntimeError(message)
         extra: Any = self._extra.given
         if self._is_built:  # A function would return the variables of which this has averages.
             extra = copy.deepcopy(list(self._weights[self._trained :]), memo)
