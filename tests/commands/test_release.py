@@ -74,7 +74,8 @@ def cmake_says(tmp_path: Path):
 
     def call(*options: str) -> str:
         cmake = Path(sys.executable).with_name("cmake")
-        command = [cmake, "-S", ROOT, "-B", tmp_path / "build", *options]
+        python = f"-DPython_EXECUTABLE={sys.executable}"
+        command = [cmake, "-S", ROOT, "-B", tmp_path / "build", python, *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         return " ".join(done.stderr.split())
