@@ -44,6 +44,8 @@ def test_no_symbol_is_of_a_newer_library(library):
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_libraries_that_once_held_old_symbols_are_named(library):
     needed = re.findall(r"NEEDED +(\S+)", dynamic(library, "-p"))
+    if library.name == "libtf_mavg_gpu_images.so":  # Data alone, which asks for nothing.
+        return
     assert {"libdl.so.2", "libpthread.so.0"} <= set(needed)
 
 

@@ -1,6 +1,7 @@
 """Exceptions of signal handlers, raised at a chosen point of our code."""
 
 import contextlib
+import linecache
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +34,17 @@ def handled(number: int = signal.SIGTERM) -> Iterator[None]:
         signal.signal(number, before)
 
 
+def _ends_a_block(frame: FrameType, lines: dict[FrameType, int]) -> bool:
+    """Whether a frame is about to leave a `with` block, of which Python tells by its first line.
+
+    No signal is handled there: Python looks for one after each call, which is within the block
+    still, and then calls `__exit__`.
+    """
+    before, lines[frame] = lines.get(frame, 0), frame.f_lineno
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+    return frame.f_lineno < before and not line.startswith(("for ", "while "))
+
+
 def run_interrupted(
     function: Callable[[], Any], at: int, *, times: int = 1, number: int = signal.SIGTERM
 ) -> bool:
@@ -48,6 +60,7 @@ def run_interrupted(
       Whether the function went so far that all signals came.
     """
     left = [at, times]
+    lines: dict[FrameType, int] = {}  # The last one of each frame.
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         name = frame.f_code.co_filename
@@ -55,7 +68,7 @@ def run_interrupted(
         calling = frame.f_back.f_code.co_filename if name == CONTEXTS and frame.f_back else name
         if not calling.startswith(OURS):
             return None
-        if event == "line" and left[1]:
+        if event == "line" and left[1] and not _ends_a_block(frame, lines):
             if left[0] > 0:
                 left[0] -= 1
             else:

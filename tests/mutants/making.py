@@ -89,6 +89,11 @@ def compilation(command: str, output: Path, mutant: Mutant, source: Path) -> str
     """A command of the build, for sources of which one has a mutant."""
     command = re.sub(r" -o \S+", f" -o {output}", command)
     command = command.replace(f" -c {ROOT / mutant.file}", f" -c {source / mutant.file}")
+    if unity := re.search(r" -c (\S+/unity_\S+)", command):  # It includes several sources.
+        including = Path(unity[1]).read_text().replace(str(ROOT / mutant.file), mutant.file)
+        copy = source / Path(unity[1]).name
+        copy.write_text(including)
+        command = command.replace(unity[1], str(copy))
     command = command.replace(f" -I{ROOT} ", f" -I{source} -I{ROOT} ")
     # Hardly optimised, nor warned about, nor noted for the next build.
     command = re.sub(r" -(O3|Werror|MD|M[TF] \S+)(?= )", "", command)

@@ -175,7 +175,13 @@ class Averages:
         entry = self.entry_of(variable, index)
         if entry is None:
             return None
+        self._have_up_to_date(entry)
         return entry.average if entry.shown is None else entry.shown
+
+    def _have_up_to_date(self, entry: Entry) -> None:
+        """Before an average is handed out; in a graph of TensorFlow 1 each read sees to it."""
+        if entry.graph is None:
+            self.lazy.catch_up_all([entry])
 
     def remainder(self, variable: Any, index: int = 0) -> Any:
         """What holds the remainder of a variable's average; None if that is not split."""
@@ -188,6 +194,7 @@ class Averages:
         While swapped it is the variable's value, which its place holds.
         """
         entry = self._entries.of(variable)[index]
+        self._have_up_to_date(entry)
         if self.state.swapped_index == index:
             return array_of(entry.average)
         return array_with_remainder(entry)
@@ -205,6 +212,7 @@ class Averages:
         entry = self.entry_of(variable, index)
         if entry is None:
             return None
+        self._have_up_to_date(entry)
         return value_of(entry, swapped=self.state.swapped_index == index)
 
     def position_of(self, entry: Entry) -> int:

@@ -3,8 +3,9 @@
 A variable is averaged lazily from the first step on that names its rows. Before a step writes rows,
 they are caught up with the old values; after it, a clock notes the step. So rows are behind between
 steps. Whoever reads an average or sets it, a Saver too, catches it up first: the variable itself
-sees to that. Our own ops pass that by, so whatever swaps averages, or changes their variables, asks
-for `catch_up_all` before. After that all is as with averages that are updated as a whole.
+sees to that. Our own ops pass that by, and so do eager ops that take the variable as an input. So
+whatever hands out averages, swaps them or changes their variables asks for `catch_up_all` before.
+After that all is as with averages that are updated as a whole.
 
 A graph of TensorFlow 1 is told when it is built: an average that others may already read as it was
 cannot become lazy there. A plain Saver saves counters and clock with it, a swapping saver does not.
@@ -166,8 +167,11 @@ class LazyRows:
                     return entry.variable
         return variable
 
-    def catch_up_all(self) -> list[tf.Operation]:
+    def catch_up_all(self, entries: Iterable[Entry] | None = None) -> list[tf.Operation]:
         """Has all rows of averages see all steps: before anything but a step touches them.
+
+        Args:
+          entries: Entries; by default all.
 
         Returns:
           In a graph, the operations that do it.
@@ -175,7 +179,9 @@ class LazyRows:
         Raises:
           RuntimeError: In a function that XLA compiles, if one is lazy.
         """
-        return _catch_up_all(self.tables(self._averages.entries())) if self._tables else []
+        if not self._tables:
+            return []
+        return _catch_up_all(self.tables(self._averages.entries() if entries is None else entries))
 
     def variables(self) -> list[tf.Variable]:
         """What lies beside the averages: a SavedModel that holds steps needs it."""

@@ -60,6 +60,7 @@ class SnapshotSaving:
             raise ValueError(message)
         self._optimizer = optimizers[0]
         self._snapshots = Snapshots(self._directory, self._optimizer, self._write, ".weights.h5")
+        self._snapshots.may_save = True
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes snapshots after so many batches."""
@@ -82,6 +83,5 @@ class SnapshotSaving:
             self._snapshots.save()
 
     def _write(self, path: str) -> None:
-        # The model may be asked for its averages all the same.
-        with without_optimizer(self.model), self._optimizer.holder.state.saving():
+        with without_optimizer(self.model):
             self.model.save_weights(path)

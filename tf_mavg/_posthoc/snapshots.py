@@ -66,6 +66,8 @@ class Snapshots:
         self._holder = averages.holder
         self._write = write
         self._suffix = suffix
+        # Whether `write` may save while swapped: the callback's writes weights alone.
+        self.may_save = False
         self._exponents = _exponents_of(self._holder)
         self._savers: dict[int, tf.compat.v1.train.Saver] = {}
         self._steps: Any = None  # In a graph, the count of the averages' steps.
@@ -148,7 +150,7 @@ class Snapshots:
             with to.graph.as_default():  # The caller may have left it.
                 saver.save(to, path, write_meta_graph=False, write_state=False)
         else:
-            with self._holder.swaps.swapped(index=index):
+            with self._holder.swaps.swapped(index=index, may_save=self.may_save):
                 self._write(path)
         write_list(self._directory, [*others, made])
         return path

@@ -289,6 +289,9 @@ class ExponentialMovingAverage(
     def average(self, var: tf.Variable, index: int = 0) -> tf.Variable | None:
         """The average of a variable, which may be a Keras 3 one; None if it has none.
 
+        With sparse="lazy" it is up to date until the next `apply`: ask anew after that. In a graph
+        of TensorFlow 1 it is so whenever it is read.
+
         Args:
           var: The variable.
           index: Which of its averages, if `decay` is a list: the position there.
