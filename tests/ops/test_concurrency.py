@@ -15,7 +15,8 @@ import tf_mavg
 from tf_mavg import ops
 from tf_mavg._ops import rows
 
-SECONDS = 60
+# The longer run is for a leak that is smaller, or a deadlock that is rarer.
+seconds = pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.long)])
 THREADS = 8
 PATIENCE = 60  # seconds beyond the time of an action's last start
 # Above the chunk size, so that an update is shared among threads of its own.
@@ -49,7 +50,8 @@ def hammer(actions: list[Callable[[], object]], seconds: float) -> list[int]:
 
 
 @pytest.mark.slow
-def test_updates_swaps_assignments_and_reads_at_once():
+@seconds
+def test_updates_swaps_assignments_and_reads_at_once(seconds):
     # Every value that is ever assigned is uniform, and update and swap keep it so: an array of
     # two numbers is one that somebody read or wrote while another wrote.
     variables = [tf.Variable(tf.fill([SIZE], float(i))) for i in range(6)]
@@ -84,9 +86,9 @@ def test_updates_swaps_assignments_and_reads_at_once():
         read,
         read,
     ]
-    hammer(actions, SECONDS / 6)  # Lets every allocator and thread pool take what it keeps.
+    hammer(actions, seconds / 6)  # Lets every allocator and thread pool take what it keeps.
     before = resident_bytes()
-    assert min(hammer(actions, SECONDS * 5 / 6)) > 100
+    assert min(hammer(actions, seconds * 5 / 6)) > 100
     # A leaked buffer is 80 kB, and thousands of actions ran.
     assert resident_bytes() - before < 40e6
 
@@ -133,7 +135,8 @@ def test_a_deadlock_is_reported(monkeypatch):
 
 
 @pytest.mark.slow
-def test_rows_are_caught_up_while_others_write_read_and_swap():
+@seconds
+def test_rows_are_caught_up_while_others_write_read_and_swap(seconds):
     # Every row is uniform, whichever op writes it: one of two numbers would be a torn one.
     variables = [tf.Variable(tf.fill([2000, 33], float(i))) for i in range(4)]
     tables = [
@@ -169,6 +172,6 @@ def test_rows_are_caught_up_while_others_write_read_and_swap():
             lambda: rows.advance_row_clocks(random.sample(tables, 3), tf.constant(0.5)),
             lambda: random.choice(variables).assign(tf.fill([2000, 33], random.random())),
         ],
-        SECONDS / 4,
+        seconds / 4,
     )
     assert min(counts) > 0
