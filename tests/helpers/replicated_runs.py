@@ -52,8 +52,9 @@ class Run:
         with tf.control_dependencies(self.averages.guard()):
             seed = [context.replica_id_in_sync_group, self.step.read_value()]
             for variable in self.variables[:-1]:
-                noise = tf.random.stateless_normal(variable.shape, seed)
-                variable.assign_sub(tf.cast(0.1 * noise, variable.dtype))
+                # Exact sums in every dtype: replicas are summed in the order of coming.
+                noise = tf.round(4.0 * tf.random.stateless_normal(variable.shape, seed)) / 16.0
+                variable.assign_sub(tf.cast(noise, variable.dtype))
             self.variables[-1].assign(tf.random.stateless_normal([4], seed))
             if nested:
                 tf.cond(self.step >= 0, average, lambda: None)
