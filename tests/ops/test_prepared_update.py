@@ -1,7 +1,6 @@
 """An eager step that passes by the runtime: it does what the op does, or nothing."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -108,14 +107,14 @@ def test_what_fails_changes_nothing_and_is_said_by_the_op(op_calls):
 
 def test_it_waits_for_what_an_asynchronous_step_has_asked_for(prepared, variables, asynchronous):
     averages, weights = variables
-
-    def slow(value):
-        time.sleep(0.2)
-        return value
-
     assert not runs_at_once()
-    weights[1].assign(tf.numpy_function(slow, [tf.constant([8.0])], tf.float32))
-    averages[1].assign([0.0])
+    slow = tf.ones([2000, 2000]) / 2000  # Its own square.
+    for _ in range(3):
+        slow = slow @ slow
+    # By ops, since a variable's own assign() waits for the shape.
+    values = tf.raw_ops.AddV2(x=[8.0], y=0.0 * slow[0, 0]), [0.0]
+    for variable, value in zip((weights[1], averages[1]), values, strict=True):
+        tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
     prepared.apply_moving_average(0.5)
     asynchronous.wait()
     np.testing.assert_array_equal(averages[1].numpy(), [4.0])
