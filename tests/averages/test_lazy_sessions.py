@@ -140,8 +140,19 @@ def test_whoever_looks_sees_dense_averages(look, by, programs):
     assert lazy.behind() == 0
 
 
+def waits_for(operation, other):
+    """Whether an operation runs after another one."""
+    before = [*operation.control_inputs, *(one.op for one in operation.inputs)]
+    return other in before or any(waits_for(one, other) for one in before)
+
+
 def test_averages_updated_beside_the_variables_miss_no_row(programs):
     lazy, _ = programs(sequential_update=False)
+    (before,), (noted,) = (
+        [one for one in lazy.graph.get_operations() if one.type == kind]
+        for kind in ("CatchUpRows", "AdvanceRowClocks")
+    )
+    assert waits_for(noted, before)
     expected = np.ones([ROWS, 3])
     for n in range(20):
         lazy.steps(n, 1)
@@ -203,12 +214,6 @@ def test_swapping_files_serve_both_kinds(order, programs, tmp_path):
     for name in ("table", "average"):
         values = [p.session.run(getattr(p, name)) for p in (writer, reader)]
         assert_same_bits(*values)
-
-
-def waits_for(operation, other):
-    """Whether an operation runs after another one."""
-    before = [*operation.control_inputs, *(one.op for one in operation.inputs)]
-    return other in before or any(waits_for(one, other) for one in before)
 
 
 def test_a_restore_that_fails_changes_no_average(programs, tmp_path):
