@@ -30,8 +30,7 @@ ANY_BITS: Final = 5000  # Elements of any bits.
 def checks_of(runner: Runner) -> Checks:
     """A check of each kernel, for each pair of dtypes."""
     for dtypes in reference.AVERAGE_DTYPES:
-        average, variable = dtypes
-        name = variable.name if average == variable else f"{variable.name} in {average.name}"
+        name = reference.dtypes_text(*dtypes)
         run = functools.partial(check_update, runner, *dtypes)
         yield Check(f"{runner.name}: update, {name}", run)
     yield Check(f"{runner.name}: update, split", functools.partial(check_split, runner))

@@ -33,6 +33,11 @@ LARGEST: Final = {FLOAT16: (65504.0, 32.0), BFLOAT16: (float.fromhex("0x1.fep127
 SMALLEST: Final = {FLOAT16: (-14, -24), BFLOAT16: (-126, -133)}
 
 
+def dtypes_text(average: np.dtype[Any], variable: np.dtype[Any]) -> str:
+    """What a pair of dtypes is called: "float32", "bfloat16 in float32"."""
+    return variable.name if average == variable else f"{variable.name} in {average.name}"
+
+
 def rate_of(decay: float) -> np.float32:
     """What an update multiplies with: 1 - decay, taken in float32."""
     return np.float32(np.float32(1) - np.float32(decay))

@@ -57,10 +57,9 @@ def checks_on_gpu(image: str) -> Checks:
 
 
 def _checks(runner: RowRunner, check: Callable[[RowRunner, Dtypes], str]) -> Checks:
-    for average, variable in reference.AVERAGE_DTYPES:
-        name = variable.name if average == variable else f"{variable.name} in {average.name}"
-        run = functools.partial(check, runner, (average, variable))
-        yield Check(f"{runner.name}: rows, {name}", run)
+    for dtypes in reference.AVERAGE_DTYPES:
+        run = functools.partial(check, runner, dtypes)
+        yield Check(f"{runner.name}: rows, {reference.dtypes_text(*dtypes)}", run)
 
 
 def tables_of(dtypes: Dtypes, *, any_bits: bool = False) -> list[Table]:

@@ -84,7 +84,7 @@ def figures(form: str, most_elements: int = LARGE) -> Iterator[Figure]:
 def kernels(elements: list[int], form: str) -> Iterator[tuple[str, int, Callable[[Any], None]]]:
     """Kernels, the bytes that each moves an element, and what enqueues one pass."""
     for average, variable in reference.AVERAGE_DTYPES:
-        name = variable.name if average == variable else f"{variable.name} in {average.name}"
+        name = reference.dtypes_text(average, variable)
         buffers = _buffers([average.itemsize, variable.itemsize], elements)
         moved = 2 * average.itemsize + variable.itemsize
         yield (

@@ -4,13 +4,8 @@ The last complete file restores, with weights and averages in their places; and 
 survives has its weights back.
 """
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
-from places import HELPERS, PROGRAMS
+from forks import asked
 
 SIGNALS = ["SIGKILL", "SIGTERM", "SIGINT"]
 FACES = ["manager", "session", "keras", "tf_keras", "merge"]
@@ -31,24 +26,14 @@ FAULTS = ["full", "handles", "permissions"]
 @pytest.fixture(scope="module")
 def ask():
     """Asks the program, which has imported what its children need."""
-    process = subprocess.Popen(
-        [sys.executable, PROGRAMS / "chaos.py"],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": HELPERS},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with asked("chaos.py") as ask_program:
 
-    def call(**asked: object) -> int:
-        process.stdin.write(f"{json.dumps(asked, default=str)}\n")
-        process.stdin.flush()
-        said = json.loads(process.stdout.readline())
-        assert "error" not in said, said["error"]
-        return said["found"]
+        def call(**what: object) -> int:
+            said = ask_program(**what)
+            assert "error" not in said, said["error"]
+            return said["found"]
 
-    with process:
         yield call
-        process.kill()
 
 
 @pytest.mark.parametrize(("face", "signal"), KILLED_IN_SHORT)

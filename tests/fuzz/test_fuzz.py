@@ -3,13 +3,8 @@
 Each target runs in a fork of one process, so that a crash is a failed test and no more.
 """
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
-from places import HELPERS, PROGRAMS
+from forks import asked
 
 # How many examples of each target: in make test, and in make test-long.
 EXAMPLES = {
@@ -29,25 +24,14 @@ targets = pytest.mark.parametrize("target", EXAMPLES)
 @pytest.fixture(scope="module")
 def fuzz(tmp_path_factory):
     """Runs examples of a target in a program that has imported what they need."""
-    process = subprocess.Popen(
-        [sys.executable, PROGRAMS / "fuzz.py"],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": HELPERS},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with asked("fuzz.py") as ask:
 
-    def call(target: str, examples: int) -> None:
-        folder = tmp_path_factory.mktemp(target)
-        asked = {"target": target, "folder": str(folder), "examples": examples}
-        process.stdin.write(f"{json.dumps(asked)}\n")
-        process.stdin.flush()
-        wrong = json.loads(process.stdout.readline())
-        assert not wrong, wrong
+        def call(target: str, examples: int) -> None:
+            folder = tmp_path_factory.mktemp(target)
+            wrong = ask(target=target, folder=folder, examples=examples)
+            assert not wrong, wrong
 
-    with process:
         yield call
-        process.kill()
 
 
 @targets

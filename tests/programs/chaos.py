@@ -15,12 +15,12 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import chaos_faces
+from forks import run_and_end
 
 # What a child reports, a byte each.
 NONE_FOUND, FOUND, ACTED = b"0", b"1", b"s"
@@ -46,23 +46,18 @@ def stop(number: int, _: object) -> None:
 def child(run: Any, folder: Path, environment: dict[str, str]) -> tuple[int, int]:
     """Forks a child that runs a function; returns its id and what it reports to."""
     reading, writing = os.pipe()
-    process = os.fork()
-    if process:
-        os.close(writing)
-        return process, reading
-    status = 1
-    try:
+
+    def act() -> None:
         os.close(reading)
         os.environ.update(environment)
         chaos_faces.log(folder)
         run(writing)
-        status = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, the log has it.
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+
+    process = os.fork()
+    if process == 0:
+        run_and_end(act)
+    os.close(writing)
+    return process, reading
 
 
 def work(kind: str, folder: Path, report: int) -> None:

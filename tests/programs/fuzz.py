@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import hypothesis
 import keras
 import numpy as np
 import tensorflow as tf
+from forks import log_to, run_and_end
 from hypothesis import strategies as st
 
 import tf_mavg
@@ -427,19 +427,12 @@ def answer(target: str, folder: str, examples: int) -> str:
     log = Path(folder) / "log"
     child = os.fork()
     if child == 0:
-        status = 1
-        try:
-            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(file, 1)
-            os.dup2(file, 2)
+
+        def examine() -> None:
+            log_to(log)
             run(target, Path(folder), examples)
-            status = 0
-        except BaseException:  # noqa: BLE001 - whatever it is, the log has it.
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+
+        run_and_end(examine)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == 0:
         return ""

@@ -1,0 +1,54 @@
+"""Programs that have made their imports once, answer lines of JSON, and do their work in forks."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from places import HELPERS, PROGRAMS
+
+
+def run_and_end(work: Callable[[], object]) -> NoReturn:
+    """Does a fork's work and ends the process: with status 0; or with 1 and a traceback."""
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, the log has it.
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def log_to(path: str | os.PathLike[str]) -> None:
+    """Has a file take what this process prints."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+
+
+@contextlib.contextmanager
+def asked(program: str) -> Iterator[Callable[..., Any]]:
+    """A program of tests/programs as a function: of what a line asks, gives what it answers."""
+    process = subprocess.Popen(
+        [sys.executable, PROGRAMS / program],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": HELPERS},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def ask(**what: object) -> Any:
+        process.stdin.write(f"{json.dumps(what, default=str)}\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    with process:
+        yield ask
+        process.kill()
