@@ -2,7 +2,7 @@
 #
 #   make demo     train on real data with averaging, print and plot what it brings
 #   make check    lint, and the tests of what most changes touch: within two minutes
-#   make test     build, install and run the test suite
+#   make test     build, install and run the test suite, with the oldest TensorFlow in short
 #   make test-long  the tests that take too long for it, before a release
 #   make sanitize   what lies below TensorFlow under AddressSanitizer, UBSan and ThreadSanitizer
 #   make mutants  faults put into the sources, each of which its test must catch; MUTANTS="words"
@@ -51,7 +51,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: install demo check test test-long sanitize mutants lint docs docs-test bench \
-  wheel sdist wheels environments gpu-images repaired test-minors check-aarch64 release gpu-kit clean
+  wheel sdist wheels environments gpu-images repaired test-minors test-oldest \
+  check-aarch64 release gpu-kit clean
 
 install: $(STAMPS)/package
 
@@ -69,6 +70,7 @@ check: lint $(STAMPS)/package $(STAMPS)/test
 test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
 	$(BIN)/pytest $(PYTEST_WORKERS) -m "not long" $(PYTEST_ARGS)
 	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) -m "not long" --device gpu $(DEVICE_TESTS)
+	$(MAKE) test-oldest
 
 test-long: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
 	$(BIN)/pytest $(PYTEST_WORKERS) -m long $(PYTEST_ARGS)
@@ -155,14 +157,35 @@ $(MINORS_FOLDER)/%/stamp: pyproject.toml $(STAMPS)/venv
 	  --group $(GROUP)
 	touch $@
 
+# Without dependencies: TensorFlow is there, whatever the name of its distribution.
+$(MINORS_FOLDER)/%/testing: $(MINORS_FOLDER)/%/stamp
+	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --group testing "click>=8.2"
+	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --no-deps "tf_keras==$*.*"
+	touch $@
+
+# The short form of it: the installed package with ops for the oldest version alone, without XLA.
+OLDEST := $(firstword $(MINORS))
+OLDEST_TESTS := tests/averages/test_optimizer.py tests/compat tests/files/test_saver.py \
+  tests/keras/test_saving.py tests/ops/test_apply_moving_average.py tests/ops/test_swap_variables.py
+test-oldest: $(STAMPS)/package $(MINORS_FOLDER)/$(OLDEST)/testing
+	$(BIN)/cmake -S . -B build/oldest -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
+	  -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+	  -DTF_MAVG_TENSORFLOW_PYTHONS="$(CURDIR)/$(MINORS_FOLDER)/$(OLDEST)/venv/bin/python" \
+	  -DTF_MAVG_GPU_IMAGES="$$(ls -d build/cp*/gpu_images)" -DTF_MAVG_XLA=OFF -DTF_MAVG_UNITY=ON
+	$(BIN)/cmake --build build/oldest --target tf_mavg_ops_$(OLDEST)
+	rm -rf build/oldest/package && mkdir build/oldest/package
+	cp -r $(VENV)/lib/python*/site-packages/tf_mavg* build/oldest/package
+	rm -r build/oldest/package/tf_mavg/_tf*
+	cp -r build/oldest/tf_mavg build/oldest/package
+	PYTHONPATH=build/oldest/package $(MINORS_FOLDER)/$(OLDEST)/venv/bin/pytest $(PYTEST_WORKERS) \
+	  -m "not long and not slow" $(MINOR_WARNINGS) $(OLDEST_TESTS)
+
 # WHEELS names a folder of wheels that others have built, to test them instead.
 test-minors: $(MINORS:%=test-minor-%)
 
-test-minor-%: $(MINORS_FOLDER)/%/stamp $(if $(WHEELS),,dist/minors/$(PYTHON_VERSION).stamp)
-	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --group testing \
-	  $(or $(WHEELS),dist/minors)/$(MINORS_WHEEL)
+test-minor-%: $(MINORS_FOLDER)/%/testing $(if $(WHEELS),,dist/minors/$(PYTHON_VERSION).stamp)
 	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --no-deps \
-	  --force-reinstall $(or $(WHEELS),dist/minors)/$(MINORS_WHEEL) "tf_keras==$*.*"
+	  --force-reinstall $(or $(WHEELS),dist/minors)/$(MINORS_WHEEL)
 	$(MINORS_FOLDER)/$*/venv/bin/pytest $(PYTEST_WORKERS) $(MINOR_WARNINGS) $(MINOR_TESTS) \
 	  $(PYTEST_ARGS)
 

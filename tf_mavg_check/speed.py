@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROWS: Final = 7
 SECONDS_A_ROW: Final = 0.01
-ENQUEUED: Final = 20  # Launches, for what one costs the host.
+ENQUEUED: Final = 5  # Launches, for what one costs the host.
 # Of a row: a queue of more, with 32 KB of parameters each, was full on an H200.
 MOST_LAUNCHES: Final = 100
 LONGEST_HOLD: Final = 0.1  # Seconds, in which the host enqueues a row.

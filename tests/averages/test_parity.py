@@ -5,10 +5,8 @@ divided among threads does not depend on the level, so several threads run at th
 """
 
 import json
-import os
-import subprocess
-import sys
 
+import prepared
 import pytest
 from levels import LEVELS
 from places import HELPERS, PROGRAMS
@@ -21,13 +19,11 @@ def reports() -> dict[tuple[str, int], dict]:
     """What parity.py found, by level and number of threads."""
     found = {}
     for level, threads in [*((level, 1) for level in LEVELS), (LEVELS[-1], 3)]:
-        done = subprocess.run(
-            [sys.executable, PROGRAMS / "parity.py", str(threads)],
-            env={**os.environ, "PYTHONPATH": HELPERS, "TF_MAVG_CPU_LEVEL": level},
-            capture_output=True,
-            text=True,
-            check=True,
+        done = prepared.run(
+            [PROGRAMS / "parity.py", threads],
+            environment={"PYTHONPATH": HELPERS, "TF_MAVG_CPU_LEVEL": level},
         )
+        assert done.returncode == 0, done.stderr
         found[level, threads] = json.loads(done.stdout)
     return found
 

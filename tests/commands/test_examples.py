@@ -1,9 +1,8 @@
 """The examples run, and averages are as good as the last weights, or better."""
 
 import re
-import subprocess
-import sys
 
+import prepared
 import pytest
 from places import ROOT
 
@@ -13,14 +12,9 @@ EXAMPLES = ROOT / "examples"
 def run(name, folder, *arguments: str) -> str:
     """What an example prints, run in a folder that is none with the sources."""
     pytest.importorskip("sklearn")
-    return subprocess.run(
-        [sys.executable, EXAMPLES / f"{name}.py", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    ).stdout
+    done = prepared.run([EXAMPLES / f"{name}.py", *arguments], folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("name", ["keras_fit", "custom_loop", "multi_worker", "parameter_servers"])

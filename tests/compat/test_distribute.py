@@ -1,11 +1,9 @@
 """Each trick with private names of tf.distribute: what an upgrade takes away fails here by name."""
 
 import json
-import os
-import subprocess
-import sys
 
 import cluster
+import prepared
 import pytest
 import tensorflow as tf
 from places import PROGRAMS
@@ -86,15 +84,7 @@ def test_components_of_an_aggregated_variable(logical_cpus):
 
 def said_by(program, folder):
     """What a program prints last, as a process of its own."""
-    done = subprocess.run(
-        [sys.executable, PROGRAMS / program],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    done = prepared.run([PROGRAMS / program], folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,13 +1,11 @@
 """What cannot work under a strategy is refused in our words, and nothing has changed."""
 
 import json
-import os
-import subprocess
-import sys
 
 import cluster
 import keras
 import numpy as np
+import prepared
 import pytest
 import tensorflow as tf
 from places import PROGRAMS
@@ -20,15 +18,8 @@ import tf_mavg.keras
 
 def test_variables_of_dtensor_are_refused(tmp_path):
     # In a process of its own: a mesh stays a device of its process.
-    done = subprocess.run(
-        [sys.executable, PROGRAMS / "dtensor.py"],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
-    )
+    done = prepared.run([PROGRAMS / "dtensor.py"], tmp_path)
+    assert done.returncode == 0, done.stderr
     message = (
         "A variable must lie on CPUs and GPUs, plain or of a tf.distribute strategy, to be "
         "averaged. Received: 'v:0', a DTensor variable; average it with "

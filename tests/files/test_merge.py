@@ -2,14 +2,13 @@
 
 import json
 import signal
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
+import prepared
 import pytest
 import tensorflow as tf
 from keras_models import KERAS, data, faces
@@ -387,14 +386,7 @@ def test_in_a_graph_of_tensorflow_1(tmp_path):
 
 
 def program(*arguments: object, cwd: Path):
-    return subprocess.run(
-        [sys.executable, PROGRAMS / "merging.py", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    return prepared.run([PROGRAMS / "merging.py", *arguments], cwd)
 
 
 @pytest.mark.long

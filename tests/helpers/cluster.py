@@ -1,16 +1,14 @@
 """Real processes of a cluster on this machine: workers, or a chief with workers and servers."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import prepared
 from places import HELPERS, PROGRAMS
 
 WORKERS = [("worker", 0), ("worker", 1)]
@@ -48,7 +46,7 @@ class Cluster:
                 listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
                 address = f"127.0.0.1:{listening.getsockname()[1]}"
                 self._addresses.setdefault(job, []).append(address)
-        self.processes: dict[Task, subprocess.Popen[str]] = {}
+        self.processes: dict[Task, prepared.Process] = {}
         for task in tasks:
             self.start(task)
 
@@ -62,16 +60,13 @@ class Cluster:
             "TF_CONFIG": json.dumps(config),
             "PYTHONPATH": HELPERS,
         }
-        with self.log(task).open("a") as log:
-            serves = "chief" in self._addresses and job != "chief"
-            self.processes[task] = subprocess.Popen(
-                [sys.executable, *(self._server if serves else self._program)],
-                env=os.environ | environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder,
-                text=True,
-            )
+        serves = "chief" in self._addresses and job != "chief"
+        self.processes[task] = prepared.Process(
+            self._server if serves else self._program,
+            self._folder,
+            output=self.log(task),
+            environment=environment,
+        )
 
     def log(self, task: Task) -> Path:
         """The file of what a task prints."""
@@ -105,14 +100,8 @@ class Cluster:
 
 def said_by_replicas(program: str, folder: Path) -> list[Any]:
     """The lines of JSON of a program that runs as the replicas of one process, to its end."""
-    done = subprocess.run(
-        [sys.executable, PROGRAMS / program, "mirrored", folder / "mirrored"],
-        env={**os.environ, "PYTHONPATH": HELPERS, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
+    done = prepared.run(
+        [PROGRAMS / program, "mirrored", folder / "mirrored"], folder, {"PYTHONPATH": HELPERS}
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

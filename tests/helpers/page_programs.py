@@ -1,17 +1,12 @@
 """Programs in pages of Markdown, and running one as a reader would."""
 
-import atexit
-import functools
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from places import PROGRAMS, ROOT
+import prepared
+from places import ROOT
 
 # A fragment stands after a comment, which a reader does not see, with what comes before it.
 PROGRAM: Final = re.compile(r"(?:<!-- before\n(.*?)-->\n)?```python\n(.*?)```", re.DOTALL)
@@ -26,29 +21,9 @@ def programs_of(pages: Iterable[Path]) -> dict[str, str]:
     }
 
 
-@functools.cache
-def _prepared() -> subprocess.Popen[str]:
-    """A process that has made the imports that take seconds; it ends with this one."""
-    process = subprocess.Popen(
-        [sys.executable, PROGRAMS / "prepared.py"],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    atexit.register(process.kill)
-    return process
-
-
 def check_runs(program: str, folder: Path) -> None:
     """Runs a program in a folder; a comment behind a `print` says what it must print."""
-    process = _prepared()
-    output = folder / "output.of.the.program"
-    asked = {"program": program, "folder": str(folder), "output": str(output)}
-    process.stdin.write(f"{json.dumps(asked)}\n")
-    process.stdin.flush()
-    status = process.stdout.readline().strip()
-    written = output.read_text()
-    assert status == "0", written
+    done = prepared.run(["-c", program], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
     for expected in re.findall(r"print\(.*\)  # (.+)", program):
-        assert expected in written
+        assert expected in done.stdout

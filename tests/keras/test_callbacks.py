@@ -1,10 +1,7 @@
 """The callbacks: averages evaluated and saved inside fit, with training left as it was."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
+import prepared
 import pytest
 from keras_models import KERAS, TF_KERAS, averages, data, faces, make, values
 from oracle import assert_same_bits
@@ -150,8 +147,9 @@ def test_another_optimizer_is_refused(face):
 
 
 LOAD = """
-import importlib, pathlib, sys
+import importlib, pathlib, sys, warnings
 import numpy as np
+warnings.filterwarnings("error", "Skipping")
 keras = importlib.import_module(sys.argv[1])
 for path in map(pathlib.Path, sys.argv[2:]):
     model = keras.models.load_model(path)
@@ -179,10 +177,8 @@ def test_the_saved_model_holds_averages_and_needs_no_tf_mavg(face, suffixes, tmp
         assert model.optimizer is compiled
         for i, suffix in enumerate(suffixes):
             expected[tmp_path / f"{order}_2_{i}{suffix}"] = epochs[1][1]
-    subprocess.run(
-        [sys.executable, "-W", "error:Skipping", "-c", LOAD, str(face), *expected],
-        check=True, cwd=tmp_path, env={**os.environ},
-    )  # fmt: skip
+    done = prepared.run(["-c", LOAD, face, *expected], tmp_path)
+    assert done.returncode == 0, done.stderr
     for path, average in expected.items():
         with np.load(path.with_suffix(".npz")) as weights:
             for name, value in zip(weights.files, average, strict=True):

@@ -1,11 +1,8 @@
 """Saving with MovingAverage: configurations, files, checkpoints, and what refuses."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
+import prepared
 import pytest
 import tensorflow as tf
 import tf_keras
@@ -276,5 +273,6 @@ def test_an_exported_model_of_averages_needs_no_tf_mavg(tmp_path):
         "assert not any(name.startswith('tf_mavg') for name in sys.modules)"
     )
     np.save(tmp_path / "x.npy", x)
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=dict(os.environ))
+    done = prepared.run(["-c", program], tmp_path)
+    assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-5, atol=1e-6)

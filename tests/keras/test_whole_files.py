@@ -2,10 +2,9 @@
 
 import errno
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import prepared
 import pytest
 from keras_models import data, faces
 from oracle import assert_same_bits
@@ -67,7 +66,6 @@ def test_a_full_disk_leaves_the_old_file_whole(face, tmp_path, monkeypatch):
 def test_a_kill_while_it_is_written_leaves_the_old_file_whole(tmp_path):
     path = tmp_path / "m.keras"
     path.write_bytes(b"old")
-    program = PROGRAMS / "killed_while_saving.py"
-    done = subprocess.run([sys.executable, program, path], cwd=tmp_path, check=False)
+    done = prepared.run([PROGRAMS / "killed_while_saving.py", path], tmp_path)
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"

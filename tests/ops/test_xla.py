@@ -1,13 +1,11 @@
 """The ops under jit_compile=True: the same numbers as without, in place, the same errors."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import prepared
 import pytest
 import tensorflow as tf
 from oracle import (
@@ -307,14 +305,8 @@ def test_without_the_library_all_else_works(alone, content, reason):
     library.unlink()
     if content is not None:
         library.write_text(content)
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_XLA],
-        env={**os.environ, "PYTHONPATH": str(alone)},
-        cwd=alone,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = prepared.run(["-c", WITHOUT_XLA], alone, {"PYTHONPATH": str(alone)})
+    assert done.returncode == 0, done.stderr
     value, fact, *refusals = done.stdout.splitlines()
     assert value == "[0.5]"
     assert fact.startswith(reason)
