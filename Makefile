@@ -41,8 +41,9 @@ CHECKED_TESTS := tests/test_architecture.py tests/test_decays.py tests/test_post
 # The tests of what differs between versions of TensorFlow.
 MINOR_TESTS := tests/averages/test_averages.py tests/averages/test_optimizer.py tests/compat \
   tests/files/test_saver.py tests/files/test_checkpoint.py tests/keras tests/ops
-# What tf_keras 2.18 does itself, and what Python 3.11 thinks of it.
-MINOR_WARNINGS := -W "ignore:non-integer arguments to randrange:DeprecationWarning"
+# What tf_keras 2.18 does itself, and TensorFlow 2.20, and what Python 3.11 and protobuf 6 think of it.
+MINOR_WARNINGS := -W "ignore:non-integer arguments to randrange:DeprecationWarning" \
+  -W "ignore:float_format is deprecated for text_format:UserWarning"
 # A process has all tests of a file, which share what its fixtures make.
 PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
