@@ -144,6 +144,26 @@ def test_a_partitioned_variable_may_be_named_whole(tmp_path):
         assert_same_bits(reader.get_tensor("model/kernel"), expected)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in VARIABLE_KINDS if "partitioned" in kind])
+@pytest.mark.parametrize("sequence", [list, tuple])
+def test_a_list_of_one_shard_is_saved_as_a_part_of_the_whole(kind, sequence, tmp_path):
+    with graphs.model(kind) as model:
+        shard, average = model.variables[:1], model.averages[:1]
+        saver = model.optimizer.swapping_saver({"w": sequence(shard), "a": sequence(average)})
+        plain = tf1.train.Saver({"w": sequence(shard)})
+        model.initialize()
+        model.train(3)
+        before = model.session.run([*shard, *average])
+        path = saver.save(model.session, str(tmp_path / "model"))
+        shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+        assert shapes["w"] == shapes["a"] == [4, 3] != shard[0].shape.as_list()
+        model.train(1)
+        plain.restore(model.session, path)
+        assert_values(model.session.run(shard), before[1:])
+        saver.restore(model.session, path)
+        assert_values(model.session.run([*shard, *average]), before)
+
+
 def test_arguments_of_saver_are_handed_on(tmp_path):
     with graphs.model("resource") as model:
         saver = model.optimizer.swapping_saver(name="mine", max_to_keep=2)

@@ -182,7 +182,7 @@ def swapped_var_list(var_list: Any, entries: Iterable[Entry]) -> SwappedVarList:
         if isinstance(saved, tf.Variable):
             return partners.get(id(saved), saved)
         members = [partners.get(id(v), v) for v in shards(_as_list(saved))]
-        return members if isinstance(saved, list) or len(members) > 1 else members[0]
+        return members if isinstance(saved, list | tuple) or len(members) > 1 else members[0]
 
     by_key = {key: partner(saved) for key, saved in var_list.items()}
     return SwappedVarList(by_key, SwappedKeys(weight_keys), starts, averaged)
