@@ -170,10 +170,7 @@ def gpu_step(emulator_libraries: Path, tmp_path: Path) -> Callable[..., dict[str
     ) -> dict[str, Any]:
         """Takes the emulator's options, and the folder of a tf_mavg of its own."""
         variables = gpu.emulated(emulator_libraries, log=tmp_path / "log.jsonl", **options)
-        folders = [
-            *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
-            places.HELPERS,
-        ]
+        folders = [places.PROGRAMS_IMPORT]
         if not force_ptx:
             del variables["TF_MAVG_FORCE_PTX"]
         if package:

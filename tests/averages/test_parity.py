@@ -9,7 +9,7 @@ import json
 import prepared
 import pytest
 from levels import LEVELS
-from places import HELPERS, PROGRAMS
+from places import PROGRAMS, PROGRAMS_IMPORT
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def reports() -> dict[tuple[str, int], dict]:
     for level, threads in [*((level, 1) for level in LEVELS), (LEVELS[-1], 3)]:
         done = prepared.run(
             [PROGRAMS / "parity.py", threads],
-            environment={"PYTHONPATH": HELPERS, "TF_MAVG_CPU_LEVEL": level},
+            environment={"PYTHONPATH": PROGRAMS_IMPORT, "TF_MAVG_CPU_LEVEL": level},
         )
         assert done.returncode == 0, done.stderr
         found[level, threads] = json.loads(done.stdout)

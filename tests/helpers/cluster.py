@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import prepared
-from places import HELPERS, PROGRAMS
+from places import PROGRAMS, PROGRAMS_IMPORT
 
 WORKERS = [("worker", 0), ("worker", 1)]
 PARAMETER_SERVERS = [("chief", 0), *WORKERS, ("ps", 0), ("ps", 1)]
@@ -58,7 +58,7 @@ class Cluster:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "",
             "TF_CONFIG": json.dumps(config),
-            "PYTHONPATH": HELPERS,
+            "PYTHONPATH": PROGRAMS_IMPORT,
         }
         serves = "chief" in self._addresses and job != "chief"
         self.processes[task] = prepared.Process(
@@ -101,7 +101,9 @@ class Cluster:
 def said_by_replicas(program: str, folder: Path) -> list[Any]:
     """The lines of JSON of a program that runs as the replicas of one process, to its end."""
     done = prepared.run(
-        [PROGRAMS / program, "mirrored", folder / "mirrored"], folder, {"PYTHONPATH": HELPERS}
+        [PROGRAMS / program, "mirrored", folder / "mirrored"],
+        folder,
+        {"PYTHONPATH": PROGRAMS_IMPORT},
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from places import HELPERS, PROGRAMS
+from places import PROGRAMS, PROGRAMS_IMPORT
 
 
 def run_and_end(work: Callable[[], object]) -> NoReturn:
@@ -38,7 +38,7 @@ def asked(program: str) -> Iterator[Callable[..., Any]]:
     """A program of tests/programs as a function: of what a line asks, gives what it answers."""
     process = subprocess.Popen(
         [sys.executable, PROGRAMS / program],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": HELPERS},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": PROGRAMS_IMPORT},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

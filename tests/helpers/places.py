@@ -9,3 +9,5 @@ ROOT: Final = TESTS.parent
 PROGRAMS: Final = TESTS / "programs"
 # For PYTHONPATH: the helpers, and the emulated GPU.
 HELPERS: Final = os.pathsep.join([str(TESTS / "helpers"), str(TESTS)])
+# For programs of tests, which import the tf_mavg that the tests do: also one with a mutant.
+PROGRAMS_IMPORT: Final = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), HELPERS]))

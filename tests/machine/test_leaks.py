@@ -13,7 +13,7 @@ import weakref
 import pytest
 import tensorflow as tf
 from averaging_faces import FACES
-from places import HELPERS, PROGRAMS
+from places import PROGRAMS, PROGRAMS_IMPORT
 
 import tf_mavg
 
@@ -29,7 +29,7 @@ def check(rounds):
     arguments = [f"{scenario}:{count}" for scenario, count in rounds.items()]
     done = subprocess.run(
         [sys.executable, PROGRAMS / "leaks.py", *arguments],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": HELPERS},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": PROGRAMS_IMPORT},
         capture_output=True,
         text=True,
         check=False,
