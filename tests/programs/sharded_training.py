@@ -93,6 +93,8 @@ def checksum():
 
 train = tf.function(lambda: strategy.run(replica_step), autograph=False)
 if action == "disagree":
+    for one, _ in owned():  # Averages that are not equal to their variables.
+        one.assign(tf.ones_like(one))
     before = [one.numpy().tobytes() for pair in owned() for one in pair]
     say(swap=refusal_of(averages.swap), is_swapped=averages.is_swapped)
     say(unchanged=before == [one.numpy().tobytes() for pair in owned() for one in pair])
