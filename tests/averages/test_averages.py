@@ -231,6 +231,28 @@ def test_tensors_in_a_graph_are_averaged_as_tensorflow_does():
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("kind", worlds.GRAPH_WORLDS)
+def test_a_swap_is_of_variables_and_leaves_averages_of_tensors_alone(kind):
+    with worlds.enter(kind) as world:
+        (variable,) = world.variables([np.ones(1, FLOAT32)])
+        tensor = tf.multiply(variable, 4.0, name="tensor")
+        averages = tf_mavg.ExponentialMovingAverage(0.5)
+        update = averages.apply([variable, tensor])
+        everything = [variable, averages.average(variable), averages.average(tensor)]
+        # Nothing else was made: no second average of the variable.
+        assert {id(one) for one in tf1.global_variables()} == set(map(id, everything))
+        swap = averages.swap()
+        world.session.run(tf1.global_variables_initializer())
+        world.session.run(tf1.assign(variable, [3.0]))
+        for run, expected in ((update, [3, 2, 6]), (swap, [2, 3, 6]), (swap, [3, 2, 6])):
+            world.session.run(run)
+            assert world.read(everything) == expected
+        of_tensors = tf_mavg.ExponentialMovingAverage(0.5)
+        of_tensors.apply([tensor])
+        with pytest.raises(RuntimeError, match=r"^There are no averages yet: apply\(\) must be"):
+            of_tensors.swap()
+
+
 def test_var_list_defaults_to_the_trainable_variables():
     with tf.Graph().as_default():
         trained = tf1.get_variable("trained", [2])

@@ -93,6 +93,29 @@ def test_not_while_swapped(action, expected):
         assert held(variables, averages) == ([10, 20], [1, 2]) != expected
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        # What names no averages is told so, whatever is swapped.
+        (lambda averages, _: averages.swap(index=1), ValueError, "`index` must be"),
+        (lambda averages, _: averages.swapped(index=1), ValueError, "`index` must be"),
+        (lambda averages, _: averages.overwrite(index=1), ValueError, "`index` must be"),
+        # Else the swap counts more than what is passed.
+        (lambda averages, other: averages.overwrite([other]), RuntimeError, "Variables cannot be"),
+        (lambda averages, other: averages.restart([other]), RuntimeError, "Averages cannot be re"),
+        (lambda averages, _: averages.apply([]), RuntimeError, "Averages cannot be updated while"),
+        (lambda averages, _: averages.apply(["v"]), RuntimeError, "Averages cannot be updated"),
+        (lambda averages, _: averages.create_averages([1]), RuntimeError, "Averages cannot be mad"),
+    ],
+)
+def test_which_refusal_comes_first_while_swapped(call, error, message):
+    variables, averages = averages_of(1.0, 2.0)
+    with averages.swapped():
+        with pytest.raises(error, match=f"^{message}"):
+            call(averages, tf.Variable([3.0]))
+        assert held(variables, averages) == ([10, 20], [1, 2])
+
+
 # Dtypes.
 
 

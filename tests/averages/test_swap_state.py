@@ -63,7 +63,7 @@ def test_an_interrupt_leaves_rounded_averages_in_their_places_too(dtype):
     assert (weight.numpy(), averages.average(weight).numpy()) == (1.0, 2.0)
 
 
-def test_a_swap_that_fails_is_none():
+def test_a_swap_that_fails_is_none_and_holds_nothing():
     kinds = ((1, tf.float16), (2, tf.float16), (1, tf.float32))
     weights = [tf.Variable(tf.ones(size, dtype)) for size, dtype in kinds]
     averages = tf_mavg.ExponentialMovingAverage(0.5, average_dtype="float32")
@@ -77,6 +77,8 @@ def test_a_swap_that_fails_is_none():
         pytest.fail("the body ran")
     assert not averages.is_swapped
     assert [weight.numpy()[0] for weight in weights] == [1.0, 1.0, 1.0]
+    (exchange,) = averages.holder.swaps._exchanges
+    assert exchange._held._held == []  # Tensors as large as the weights would stay in memory.
 
 
 @pytest.fixture

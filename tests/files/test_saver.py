@@ -323,6 +323,26 @@ def test_before_minimize():
         optimizer.swapping_saver()
 
 
+def test_after_a_restore_no_step_is_needed(tmp_path):
+    def made():
+        v = tf.Variable([1.0], name="v")
+        optimizer = tf_mavg.MovingAverageOptimizer(tf1.train.GradientDescentOptimizer(1.0), 0.5)
+        return v, optimizer, tf.train.Checkpoint(v=v, optimizer=optimizer)
+
+    v, optimizer, checkpoint = made()
+    optimizer.apply_gradients([(tf.constant([-2.0]), v)])
+    path = checkpoint.write(str(tmp_path / "objects"))
+    v, optimizer, checkpoint = made()
+    checkpoint.read(path).assert_consumed()
+    by_key = {"v": v, "average": optimizer.averages.average(v)}
+    saver = optimizer.swapping_saver(by_key)
+    path = saver.save(None, str(tmp_path / "model"))
+    assert [tf.train.load_variable(path, key) for key in by_key] == [2, 3]
+    optimizer.apply_gradients([(tf.constant([-2.0]), v)])
+    saver.restore(None, path)
+    assert [one.numpy() for one in by_key.values()] == [3, 2]
+
+
 def test_neither_saves_nor_restores_while_swapped(tmp_path):
     with graphs.model("resource") as model:
         saver = model.optimizer.swapping_saver()

@@ -371,6 +371,42 @@ def test_an_eager_step_while_swapped_is_refused(face):
 
 
 @faces
+@pytest.mark.parametrize("in_function", [False, True], ids=["eager", "function"])
+@pytest.mark.parametrize("sparse", ["dense", "lazy"])
+def test_a_step_that_the_wrapped_optimizer_fails_is_none(face, sparse, in_function, monkeypatch):
+    name = "apply" if face is KERAS else "apply_gradients"
+
+    def refuse(*_: object, **__: object) -> None:
+        message = "The wrapped optimizer fails."
+        raise ArithmeticError(message)
+
+    def trained(*, fails: bool):
+        table = face.variable(np.ones([3, 2]))
+        optimizer = face.wrap(face.keras.optimizers.SGD(1.0), every=2, sparse=sparse)
+        optimizer.build([table])
+
+        def step(row):
+            rows = tf.IndexedSlices(tf.ones([1, 2]), tf.constant([row]), tf.constant([3, 2]))
+
+            def take():
+                optimizer.apply_gradients([(rows, table)])
+
+            (tf.function(take, autograph=False) if in_function else take)()
+
+        for row in (0, 1, 0, 0):
+            if fails:
+                with monkeypatch.context() as patch:
+                    patch.setattr(optimizer.inner_optimizer, name, refuse)
+                    with pytest.raises(ArithmeticError, match=r"^The wrapped optimizer fails\.$"):
+                        step(2 - row)
+            step(row)
+        return optimizer.last_step(), table.numpy(), optimizer.average(table).numpy()
+
+    for received, expected in zip(trained(fails=True), trained(fails=False), strict=True):
+        np.testing.assert_array_equal(received, expected)
+
+
+@faces
 def test_building_twice_keeps_the_averages(face):
     weight = face.variable([4.0])
     optimizer = face.wrap()
@@ -390,6 +426,17 @@ def test_the_weights_after_fit_are_the_averages_if_asked(face):
         values(model.trainable_variables), averages(optimizer, model), strict=True
     ):
         assert_same_bits(weight, average)
+
+
+@faces
+def test_weights_are_not_overwritten_while_swapped(face):
+    weight = face.variable([4.0])
+    optimizer = face.wrap(face.keras.optimizers.SGD(1.0), overwrite_weights=True)
+    optimizer.apply_gradients([(tf.constant([4.0]), weight)])
+    message = "^Variables cannot be overwritten while averages and weights are swapped; leave"
+    with optimizer.swapped(), pytest.raises(RuntimeError, match=message):
+        optimizer.finalize_variable_values([weight])
+    assert (weight.numpy(), optimizer.average(weight).numpy()) == (0, 3)
 
 
 @faces
