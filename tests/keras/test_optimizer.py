@@ -429,9 +429,11 @@ def test_the_weights_after_fit_are_the_averages_if_asked(face):
 
 
 @faces
-def test_weights_are_not_overwritten_while_swapped(face):
+@pytest.mark.parametrize("by_the_wrapped", [False, True])
+def test_weights_are_not_overwritten_while_swapped(face, by_the_wrapped):
     weight = face.variable([4.0])
-    optimizer = face.wrap(face.keras.optimizers.SGD(1.0), overwrite_weights=True)
+    sgd = face.keras.optimizers.SGD(1.0, use_ema=by_the_wrapped)
+    optimizer = face.wrap(sgd, overwrite_weights=not by_the_wrapped)
     optimizer.apply_gradients([(tf.constant([4.0]), weight)])
     message = "^Variables cannot be overwritten while averages and weights are swapped; leave"
     with optimizer.swapped(), pytest.raises(RuntimeError, match=message):

@@ -401,6 +401,8 @@ class AveragingOptimizer(AveragingState):
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """What the wrapped optimizer does at the end of fit; then `overwrite_weights`, if asked."""
+        if self._is_built:  # The wrapped optimizer's use_ema writes over weights, too.
+            self.holder.state.check_not_swapped("Variables cannot be overwritten")
         self.inner_optimizer.finalize_variable_values(var_list)
         if self.overwrite_weights and self._is_built:
             self._prepare()
