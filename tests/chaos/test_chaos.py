@@ -4,6 +4,8 @@ The last complete file restores, with weights and averages in their places; and 
 survives has its weights back.
 """
 
+import logging
+
 import pytest
 from forks import asked
 
@@ -23,17 +25,31 @@ KILLED_IN_SHORT = [
 FAULTS = ["full", "handles", "permissions"]
 
 
+# Of what takes a few, where the machine does nothing else.
+MAX_SECONDS = 240
+
+
 @pytest.fixture(scope="module")
-def ask():
-    """Asks the program, which has imported what its children need."""
+def program():
+    """The program, which has imported what its children need."""
     with asked("chaos.py") as ask_program:
+        yield lambda seconds=MAX_SECONDS, **what: ask_program(seconds=seconds, **what)
 
-        def call(**what: object) -> int:
-            said = ask_program(**what)
-            assert "error" not in said, said["error"]
-            return said["found"]
 
-        yield call
+@pytest.fixture
+def ask(program):
+    """Asks the program how many found what they should."""
+
+    def call(**what: object) -> int:
+        said = program(**what)
+        assert "error" not in said, said["error"]
+        # A few signals come where Python drops what their handler raises, see chaos.py.
+        dropped, kills = said.get("dropped", 0), what.get("kills", 0)
+        logging.getLogger(__name__).warning("%d of %d signals were dropped", dropped, kills)
+        assert dropped <= max(1, kills // 3)
+        return said["found"]
+
+    return call
 
 
 @pytest.mark.parametrize(("face", "signal"), KILLED_IN_SHORT)
@@ -50,6 +66,13 @@ def test_many_kills_leave_a_whole_file(face, signal, ask, tmp_path):
         pytest.skip("one worker's step waits for the other's, wherever that has ended")
     found = ask(face=face, folder=tmp_path, signal=signal, kills=LONG, seed=20)
     assert found == LONG - 1
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT"])
+def test_a_process_that_a_signal_does_not_end_fails_with_its_stacks(signal, program, tmp_path):
+    said = program(seconds=20, face="deaf", folder=tmp_path, signal=signal, kills=1, seed=7)
+    assert "hangs" in said["error"]
+    assert "in wait_for_nothing" in said["error"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

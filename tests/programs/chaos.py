@@ -1,31 +1,33 @@
 """Kills and hampers what trains and saves, and checks what is left; a program for test_chaos.
 
 Each line of its input is JSON: "face" of chaos_faces, "folder", and either "signal", "kills" and
-"seed", or "fault". It answers each with a line of JSON: how many of the children found a checkpoint
-of the one before them, or "error". Children are forks, before TensorFlow has started a thread here.
+"seed", or "fault"; and "seconds", how long a child may take. It answers each with a line of JSON:
+how many of the children found a checkpoint of the one before them, and how many went on as if no
+signal had come; or "error", with the log of the child, which has stacks if it hangs. Children are
+forks, before TensorFlow has started a thread here.
 """
 
 import contextlib
+import faulthandler
 import json
 import os
 import pwd
 import random
 import resource
+import select
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import chaos_faces
 from forks import run_and_end
 
 # What a child reports, a byte each.
-NONE_FOUND, FOUND, ACTED = b"0", b"1", b"s"
-MAX_SECONDS = 120
-SECONDS_TO_NEXT = 15
+NONE_FOUND, FOUND, ACTED, DROPPED = b"0", b"1", b"s", b"d"
 
 
 class Failed(Exception):  # noqa: N818 - it is no error of the program.
@@ -43,21 +45,66 @@ def stop(number: int, _: object) -> None:
     sys.exit(number)
 
 
-def child(run: Any, folder: Path, environment: dict[str, str]) -> tuple[int, int]:
-    """Forks a child that runs a function; returns its id and what it reports to."""
+class Child(NamedTuple):
+    """A fork: its id, the pipe that it reports to, and the file that has what it prints."""
+
+    process: int
+    reading: int
+    log: Path
+
+    def kill(self) -> None:
+        """Ends it, if it has not ended."""
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+
+    def fail(self, what: str) -> NoReturn:
+        """Raises the error that the child did this, with what it has printed."""
+        message = f"the child {self.process} {what}\n{self.log.read_text()[-6000:]}"
+        raise Failed(message)
+
+    def reported(self, until: float) -> bytes:
+        """The next byte that it reports, none once it has ended; raises Failed if none comes."""
+        if not select.select([self.reading], [], [], max(0.0, until - time.monotonic()))[0]:
+            os.kill(self.process, signal.SIGUSR1)  # Has it say where each thread stands.
+            time.sleep(2)
+            self.fail("hangs")
+        return os.read(self.reading, 1)
+
+    def works(self, seconds: float) -> bytes:
+        """The next byte that it reports; raises Failed if it hangs or has ended."""
+        said = self.reported(time.monotonic() + seconds)
+        if not said:
+            self.fail("could not go on")
+        return said
+
+    def end(self, number: int, seconds: float) -> bytes:
+        """What else it reports, after a signal; raises Failed unless it ends, and well."""
+        until = time.monotonic() + seconds
+        said = b"".join(iter(lambda: self.reported(until), b""))
+        os.close(self.reading)
+        code = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        if code != (-number if number == signal.SIGKILL else 0):
+            self.fail(f"ended with {code}")
+        return said
+
+
+def child(run: Any, folder: Path, environment: dict[str, str]) -> Child:
+    """Forks a child that runs a function, which takes what it reports to."""
     reading, writing = os.pipe()
 
     def act() -> None:
         os.close(reading)
         os.environ.update(environment)
         chaos_faces.log(folder)
+        faulthandler.register(signal.SIGUSR1)
         run(writing)
 
     process = os.fork()
     if process == 0:
         run_and_end(act)
     os.close(writing)
-    return process, reading
+    return Child(process, reading, folder / f"{process}.log")
 
 
 def work(kind: str, folder: Path, report: int) -> None:
@@ -67,37 +114,18 @@ def work(kind: str, folder: Path, report: int) -> None:
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
-        while True:
+        while not came:
             face.act()
             os.write(report, ACTED)
+        # Python drops what a handler raises within a finalizer and the call of a weak reference,
+        # and TensorFlow makes many of both. The one signal has come all the same.
+        os.write(report, DROPPED)
     except BaseException:
         if not came:  # TensorFlow makes other exceptions of these.
             raise
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     face.check()
-
-
-def wait(process: int, number: int) -> None:
-    """Waits for a child that a signal was sent to; raises Failed unless it ended well."""
-    begin = again = time.monotonic()
-    while time.monotonic() < begin + MAX_SECONDS:
-        if number and time.monotonic() > again + SECONDS_TO_NEXT:
-            # Python drops what a handler raises within a finalizer.
-            again = time.monotonic()
-            os.kill(process, number)
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            code = os.waitstatus_to_exitcode(status)
-            if code not in ({-number} if number == signal.SIGKILL else {0}):
-                message = f"the child {process} ended with {code}"
-                raise Failed(message)
-            return
-        time.sleep(0.01)
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    message = f"the child {process} did not end"
-    raise Failed(message)
 
 
 def environments(kind: str) -> list[dict[str, str]]:
@@ -117,33 +145,35 @@ def environments(kind: str) -> list[dict[str, str]]:
     ]
 
 
-def campaign(kind: str, folder: Path, number: int, kills: int, seed: int) -> int:
-    """Kills children one after the other; returns how many of them found a checkpoint."""
-    rng, found = random.Random(seed), 0
-    for _ in range(kills):
-        children = [
-            child(lambda report: work(kind, folder, report), folder, environment)
-            for environment in environments(kind)
-        ]
-        # All workers end together: one alone would wait for the other.
-        firsts = [os.read(reading, 1) for _, reading in children]
+def killed(kind: str, folder: Path, number: int, seconds: float, part: float) -> bytes:
+    """What children report that one signal each has ended, in some part of what they do."""
+    children = [
+        child(lambda report: work(kind, folder, report), folder, environment)
+        for environment in environments(kind)
+    ]
+    try:
+        firsts = [one.works(seconds) for one in children]
         start = time.monotonic()
-        seconds = [os.read(reading, 1) for _, reading in children]
-        if not all(firsts) or not all(seconds):
-            for process, _ in children:
-                os.kill(process, signal.SIGKILL)
-                os.waitpid(process, 0)
-            message = f"a child could not go on: {firsts}, {seconds}"
-            raise Failed(message)
-        found += firsts[0] == FOUND
+        for one in children:
+            one.works(seconds)
         # Somewhere in what it does next, however fast this machine is now.
-        time.sleep(rng.uniform(0.0, 1.5 * (time.monotonic() - start)))
-        for process, _ in children:
-            os.kill(process, number)
-        for process, reading in children:
-            wait(process, number)
-            os.close(reading)
-    return found
+        time.sleep(part * (time.monotonic() - start))
+        # All workers end together: one alone would wait for the other.
+        for one in children:
+            os.kill(one.process, number)
+        return firsts[0] + b"".join([one.end(number, seconds) for one in children])
+    finally:
+        for one in children:
+            one.kill()
+
+
+def campaign(asked: dict[str, Any]) -> dict[str, int]:
+    """Kills children one after the other."""
+    rng, said = random.Random(asked["seed"]), b""
+    for _ in range(asked["kills"]):
+        number, part = signal.Signals[asked["signal"]], rng.uniform(0.0, 1.5)
+        said += killed(asked["face"], Path(asked["folder"]), number, asked["seconds"], part)
+    return {"found": said.count(FOUND), "dropped": said.count(DROPPED)}
 
 
 @contextlib.contextmanager
@@ -210,19 +240,19 @@ def hampered(kind: str, folder: Path, fault: str, report: int) -> None:
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
     """Does what is asked."""
-    folder = Path(asked["folder"])
     try:
-        if "fault" in asked:
-            process, _ = child(
-                lambda report: hampered(asked["face"], folder, asked["fault"], report), folder, {}
-            )
-            wait(process, 0)
-            return {"found": 1}
-        number = signal.Signals[asked["signal"]]
-        return {"found": campaign(asked["face"], folder, number, asked["kills"], asked["seed"])}
+        if "fault" not in asked:
+            return campaign(asked)
+        folder = Path(asked["folder"])
+        one = child(
+            lambda report: hampered(asked["face"], folder, asked["fault"], report), folder, {}
+        )
+        try:
+            return {"found": one.end(0, asked["seconds"]).count(FOUND)}
+        finally:
+            one.kill()
     except Failed as error:
-        logs = "".join(path.read_text()[-3000:] for path in sorted(folder.glob("*.log"))[-2:])
-        return {"error": f"{error}\n{logs}"}
+        return {"error": str(error)}
 
 
 def main() -> None:

@@ -4,9 +4,11 @@ After n steps every element of every weight is n, and of every average n - 1 + 2
 a wrong place shows, and so does one of another step.
 """
 
+import contextlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,22 @@ class Merge:
         tf_mavg.merge_checkpoints(self.inputs, self.folder / f"merged-{os.getpid()}-{self.count}")
 
 
+class Deaf(Merge):
+    """What no signal ends: the second time that it acts, it waits whatever a handler raises."""
+
+    def act(self) -> None:
+        """Goes on."""
+        if self.count:
+            self.wait_for_nothing()
+        super().act()
+
+    def wait_for_nothing(self) -> None:
+        """Does not end."""
+        while True:
+            with contextlib.suppress(BaseException):
+                time.sleep(1000)
+
+
 FACES = {
     "manager": Manager,
     "workers": Workers,
@@ -288,6 +306,7 @@ FACES = {
     "keras": Fit,
     "tf_keras": FitOfTfKeras,
     "merge": Merge,
+    "deaf": Deaf,
 }
 
 
