@@ -5,10 +5,13 @@
 //   race      two threads update the same average
 //   early     the host writes what a call of a stream writes, and does not wait; needs a driver
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <limits>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cc/core/chunk_plan.h"
@@ -54,8 +57,18 @@ void Early() {
     return;
   }
   int calls = 0;
-  if (!EnqueueCall([&] { ++calls; }, stream).ok()) return;
-  ++calls;  // Not after the stream.
+  std::atomic<bool> called(false);
+  const auto call = [&] {
+    ++calls;
+    called.store(true, std::memory_order_relaxed);
+  };
+  if (!EnqueueCall(call, stream).ok()) return;
+  // The call has been, and yet nothing has put it before what follows. Had it still to come, it
+  // would at times be after that, by the lock of the stream, which synchronizing takes.
+  while (!called.load(std::memory_order_relaxed)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ++calls;
   driver->stream_synchronize(stream);
   std::printf("%d calls\n", calls);
 }
