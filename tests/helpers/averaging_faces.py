@@ -182,7 +182,10 @@ class Keras3(Eager):
         return keras.Variable(value, name=name)
 
     def _averages(self) -> Any:
-        return self._ours.MovingAverage(self._keras.optimizers.SGD(1.0), DECAY)
+        # Names of one's own: Keras 3 numbers its, and TensorFlow keeps a kernel for each name of a
+        # variable. A long run would seem to leak 75 KB an optimizer, without averages as well.
+        inner = self._keras.optimizers.SGD(1.0, name="inner")
+        return self._ours.MovingAverage(inner, DECAY, name="averaging")
 
     def create(self, names: Sequence[str]) -> None:
         """Builds the optimizer, for all variables in this order."""
