@@ -75,7 +75,6 @@ test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
 
 test-long: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
 	$(BIN)/pytest $(PYTEST_WORKERS) -m long $(PYTEST_ARGS)
-	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) -m long --device gpu $(DEVICE_TESTS)
 
 # Builds in build/sanitize and uses nothing of the installed package but its GPU images.
 sanitize: $(STAMPS)/package $(STAMPS)/test
