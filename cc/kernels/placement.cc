@@ -38,8 +38,9 @@ using Piece = std::shared_ptr<void>;
 // Null if there is no memory.
 Piece NewPiece(size_t bytes) {
   const bool is_huge = bytes >= kHugePageBytes;
-  void* const begin = std::aligned_alloc(is_huge ? kHugePageBytes : kAlignment, bytes);
-  if (begin == nullptr) return nullptr;
+  void* begin = nullptr;
+  // Not aligned_alloc: allocators other than glibc's may refuse a size that is no multiple.
+  if (posix_memalign(&begin, is_huge ? kHugePageBytes : kAlignment, bytes) != 0) return nullptr;
   // Before anything is written, and where the system allows it. What is over keeps its pages.
   if (is_huge) madvise(begin, bytes / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
   return Piece(begin, std::free);
