@@ -4,7 +4,8 @@
 #   make check    lint, and the tests of what most changes touch: within two minutes
 #   make test     build, install and run the test suite, with the oldest TensorFlow in short
 #   make test-long  the tests that take too long for it, before a release
-#   make sanitize   what lies below TensorFlow under AddressSanitizer, UBSan and ThreadSanitizer
+#   make sanitize   what lies below TensorFlow under AddressSanitizer, UBSan and ThreadSanitizer,
+#                   and the ops under the first two
 #   make mutants  faults put into the sources, each of which its test must catch; MUTANTS="words"
 #   make lint     formatting, static checks and types
 #   make docs     the pages of docs/, built into out/docs

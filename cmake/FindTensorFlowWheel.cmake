@@ -28,6 +28,12 @@ function(find_tensorflow_wheel python)
       "tensorflow. Received: ${TF_MAVG_TENSORFLOW_PYTHONS}, two of them with ${minor}")
   endif()
 
+  if(TF_MAVG_SANITIZE STREQUAL "address")
+    # Its library is not compiled so: Abseil's tables would have members here that they lack there.
+    # And GCC 12 takes no function's address for a constant where it looks for null.
+    list(APPEND definitions -U__SANITIZE_ADDRESS__
+      -fno-sanitize=null,nonnull-attribute,returns-nonnull-attribute)
+  endif()
   add_library(TensorFlow${minor}::framework SHARED IMPORTED GLOBAL)
   set_target_properties(TensorFlow${minor}::framework PROPERTIES
     IMPORTED_LOCATION "${lib}/libtensorflow_framework.so.2"

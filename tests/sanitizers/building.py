@@ -1,4 +1,4 @@
-"""Builds what lies below TensorFlow for a sanitizer, and says how its processes run."""
+"""Builds what lies below TensorFlow, and the ops, for a sanitizer; says how its processes run."""
 
 import os
 import shutil
@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 from building import build_below, run
 from gpu_emulator import environment
+from mutants.making import copied_package
 from places import HELPERS, ROOT
 
 HERE = Path(__file__).parent
 # Python leaks on purpose, and its tests are not about that.
 PYTHON_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "OPENBLAS_NUM_THREADS": "1"}
+# What pytest captures would go with the process that a report ends.
+PYTEST = ["-m", "pytest", "-c", ROOT / "pyproject.toml", "-p", "no:cacheprovider", "-q", "-s"]
 
 
 class Sanitized(NamedTuple):
@@ -36,6 +39,19 @@ class Sanitized(NamedTuple):
         ]
         build_below(self.folder / "native", targets, definitions)
 
+    def build_ops(self, folder: Path) -> None:
+        """Makes in a folder the installed package, but with a library of ops that is built so."""
+        package = copied_package(folder)
+        (library,) = package.glob("_tf*/libtf_mavg_ops.so")
+        target = f"tf_mavg_ops_{library.parent.name.removeprefix('_tf').replace('_', '.')}"
+        definitions = [
+            *[f"-DTF_MAVG_SANITIZE={self.name}", "-DTF_MAVG_TENSORFLOW=ON", "-DTF_MAVG_XLA=OFF"],
+            "-DTF_MAVG_UNITY=ON",  # Most of the time goes to TensorFlow's headers.
+        ]
+        build = build_below(self.folder / "ops", [target], definitions)
+        library.unlink()
+        library.symlink_to(build / "tf_mavg" / library.relative_to(package))
+
     def emulator(self) -> Path:
         """The library folder of the emulated GPU, with the libraries that these tests ask for."""
         return environment.build(
@@ -49,6 +65,13 @@ class Sanitized(NamedTuple):
         return {
             **environment.environment(self.emulator(), **options),
             "TF_MAVG_FORCE_PTX": "1",
+            **self.options,
+        }
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What the environment tells the sanitizers."""
+        return {
             "UBSAN_OPTIONS": "print_stacktrace=1",
             # One report is enough: a race in a loop has thousands, and takes minutes.
             "TSAN_OPTIONS": f"halt_on_error=1 suppressions={HERE / 'thread.supp'}",
@@ -60,7 +83,9 @@ class Sanitized(NamedTuple):
             self.folder / "native" / "programs" / name, *arguments, env=self.variables(delay_us=20)
         )
 
-    def python(self, *arguments: object, package: Path) -> subprocess.CompletedProcess[str]:
+    def python(
+        self, *arguments: object, package: Path, gpu: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """What Python did, with the sanitizer loaded first and tf_mavg from this folder."""
         compiler = shutil.which("c++") or "c++"
         # Of C++, too: AddressSanitizer looks for its exceptions as the process starts.
@@ -68,16 +93,24 @@ class Sanitized(NamedTuple):
             run(compiler, f"-print-file-name={library}").stdout.strip()
             for library in (self.library, "libstdc++.so.6")
         ]
-        variables = self.variables() | PYTHON_OPTIONS
+        variables = self.variables() if gpu else os.environ | self.options
+        variables |= PYTHON_OPTIONS
         variables["LD_PRELOAD"] = os.pathsep.join(first)
         variables["PYTHONPATH"] = os.pathsep.join([str(package), HELPERS])
         return run(sys.executable, *arguments, env=variables, cwd=self.folder)
 
+    def tests_of_ops(
+        self, files: Sequence[Path], package: Path
+    ) -> subprocess.CompletedProcess[str]:
+        """What tests of TensorFlow found, on the CPU, with what `build_ops` has made."""
+        return self.python(
+            *[*PYTEST, "-m", "not slow and not long", *files], package=package, gpu=False
+        )
+
     def tests(self, files: Sequence[Path]) -> subprocess.CompletedProcess[str]:
         """What the tests of files below TensorFlow found, on the module that `install` has made."""
         return self.python(
-            *["-m", "pytest", "-c", ROOT / "pyproject.toml", "--noconftest", "-p", "below"],
-            *["-p", "no:cacheprovider", "-q", "-m", "not slow", *files],
+            *[*PYTEST, "--noconftest", "-p", "below", "-m", "not slow", *files],
             package=self.folder / "below",
         )
 

@@ -1,7 +1,8 @@
 """What lies below TensorFlow under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer.
 
 The programs beside this file are the short form. The tests of the Python module and of the
-launcher, run once more on a module compiled for a sanitizer, are what `make sanitize` adds.
+launcher, run once more on a module compiled for a sanitizer, are what `make sanitize` adds; and
+those of the ops, on a library compiled for the first two, under TensorFlow as it is.
 What is suppressed is the C library's own: see thread.supp.
 """
 
@@ -82,7 +83,8 @@ import numpy as np
 from tf_mavg import _native
 average, variable = np.zeros(10**6, np.float32), np.zeros(10**6, np.float32)
 def update():
-    _native.apply_moving_average([[average]], [variable], [0.5], "baseline")
+    for _ in range(100):  # A busy machine may run one thread's first before the other's.
+        _native.apply_moving_average([[average]], [variable], [0.5], "baseline")
 threads = [threading.Thread(target=update) for _ in range(2)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
@@ -103,3 +105,59 @@ def test_a_planted_fault_of_a_python_program_is_reported(sanitizer, program, rep
     done = sanitizer.python("-c", program, package=sanitizer.folder / "below")
     assert done.returncode != 0
     assert report in done.stdout
+
+
+OPS = [
+    TESTS / "ops" / f"test_{name}.py"
+    for name in (
+        "all_finite",
+        "apply_moving_average",
+        "binding",
+        "errors",
+        "lazy_rows",
+        "placement",
+        "prepared_update",
+        "several_averages",
+        "split_moving_average",
+        "stochastic_average",
+        "swap_variables",
+    )
+]
+# The update reads one element more than there is memory of: a tensor of TensorFlow that says so.
+BEYOND_A_TENSOR = """
+import numpy as np
+import tensorflow as tf
+from tf_mavg import ops
+memory = np.zeros(10_016, np.float32)
+begin = -memory.ctypes.data % 64 // 4
+longer = np.lib.stride_tricks.as_strided(memory[begin:], [10_016 - begin + 1])
+variable = tf.Variable(tf.experimental.dlpack.from_dlpack(longer.__dlpack__()))
+average = tf.Variable(tf.zeros(longer.shape))
+print("made", flush=True)
+ops.apply_moving_average([average], [variable], 0.5)
+print("updated", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def package_of_ops(tmp_path_factory):
+    """A folder with a package whose ops are compiled for AddressSanitizer."""
+    folder = tmp_path_factory.mktemp("ops")
+    ADDRESS.build_ops(folder)
+    return folder
+
+
+@pytest.mark.long
+def test_the_tests_of_ops_are_clean(package_of_ops):
+    done = ADDRESS.tests_of_ops(OPS, package_of_ops)
+    assert done.returncode == 0, done.stdout[-10000:]
+    assert "Sanitizer" not in done.stdout
+    assert "runtime error" not in done.stdout
+
+
+@pytest.mark.long
+def test_a_planted_fault_of_an_op_is_reported(package_of_ops):
+    done = ADDRESS.python("-c", BEYOND_A_TENSOR, package=package_of_ops, gpu=False)
+    assert done.returncode != 0
+    report = r"made\n(.*\n)*.*AddressSanitizer: heap-buffer-overflow .*\n(.*\n)+.*UpdateElements"
+    assert re.search(report, done.stdout), done.stdout[-10000:]
