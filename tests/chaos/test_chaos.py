@@ -70,7 +70,7 @@ def test_many_kills_leave_a_whole_file(face, signal, ask, tmp_path):
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT"])
 def test_a_process_that_a_signal_does_not_end_fails_with_its_stacks(signal, program, tmp_path):
-    said = program(seconds=20, face="deaf", folder=tmp_path, signal=signal, kills=1, seed=7)
+    said = program(seconds=8, face="deaf", folder=tmp_path, signal=signal, kills=1, seed=7)
     assert "hangs" in said["error"]
     assert "in wait_for_nothing" in said["error"]
 
