@@ -14,9 +14,12 @@ import pathlib
 import re
 import subprocess
 import tempfile
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tf_mavg import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 # Version 13 of the disassembler reads compute capability 7.5 and above. The code of 7.0 is encoded
 # alike, with fewer instructions, so it is read under the name of 7.5: the two bytes of the ELF
@@ -121,17 +124,22 @@ def _loop_text(loop: Loop) -> str:
     return f"{'+'.join(map(str, loop.loads))} -> {'+'.join(map(str, loop.stores))}"
 
 
-def machine_code_report() -> str:
-    """A table of all kernels of all cubins."""
+def cubins() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The cubins inside the package: "sm_90 small", and what _native.gpu_images() says of it."""
+    for image in _native.gpu_images():
+        if image["kind"] == "cubin":
+            yield f"sm_{image['architecture']} {image['form']}", image
+
+
+def machine_code_report(kernels: Mapping[str, Mapping[str, Kernel]]) -> str:
+    """A table of all kernels, by the name of their cubin and their own."""
     lines = ["| image | kernel | registers | local | parameters | bits loaded -> stored, a loop |"]
     lines += ["|---|---|---|---|---|---|"]
-    for image in _native.gpu_images():
-        if image["kind"] != "cubin":
-            continue
-        for name, kernel in sorted(read_kernels(image).items()):
+    for image, found in kernels.items():
+        for name, kernel in sorted(found.items()):
             loops = ", ".join(sorted(set(map(_loop_text, data_loops(kernel.code)))))
             lines.append(
-                f"| sm_{image['architecture']} {image['form']} | {name} | {kernel.registers} "
+                f"| {image} | {name} | {kernel.registers} "
                 f"| {kernel.local_bytes} | {kernel.parameter_bytes} | {loops} |"
             )
     return "\n".join(lines)
@@ -191,7 +199,7 @@ def report() -> str:
     """Both tables, and what they are."""
     return "\n".join(
         [
-            machine_code_report(),
+            machine_code_report({name: read_kernels(image) for name, image in cubins()}),
             "\nComputed from bytes and data sheets, not measured: an update of float32 averages,",
             f"{FUSED_BYTES} bytes an element fused, {TENSORFLOW_BYTES} in TensorFlow's kernels.\n",
             expectation_report(),

@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from tf_mavg import _native
 from tf_mavg._bench import machine_code
 
-CUBINS = [image for image in _native.gpu_images() if image["kind"] == "cubin"]
+CUBINS = dict(machine_code.cubins())
 MOST_PARAMETER_BYTES = {"small": 4096, "large": 32764}
 LISTS = range(1, 5)  # of averages
 
@@ -69,18 +68,28 @@ MOST_REGISTERS_OF_ARCHITECTURE = {
 }
 
 
-@pytest.fixture(
-    params=CUBINS, ids=lambda image: f"sm_{image['architecture']} {image['form']}", scope="module"
-)
-def image(request):
-    """Each cubin inside the package."""
+@pytest.fixture(scope="module")
+def read():
+    """All that is in each cubin: the disassembler takes seconds."""
+    return {name: machine_code.read_kernels(image) for name, image in CUBINS.items()}
+
+
+@pytest.fixture(params=CUBINS)
+def cubin(request):
+    """The name of each cubin inside the package."""
     return request.param
 
 
-@pytest.fixture(scope="module")
-def kernels(image):
+@pytest.fixture
+def image(cubin):
+    """That cubin, and what it is for."""
+    return CUBINS[cubin]
+
+
+@pytest.fixture
+def kernels(cubin, read):
     """What is in it."""
-    return machine_code.read_kernels(image)
+    return read[cubin]
 
 
 def test_resources(image, kernels):
@@ -125,10 +134,9 @@ def test_no_operation_is_contracted(kernels):
         assert not re.search(r"\b[FD]FMA\b", kernel.code), name
 
 
-def test_the_report_names_every_image_and_model():
-    report = machine_code.machine_code_report() + machine_code.expectation_report()
-    for image in CUBINS:
-        assert f"sm_{image['architecture']} {image['form']}" in report
+def test_the_report_names_every_image_and_model(read):
+    report = machine_code.machine_code_report(read) + machine_code.expectation_report()
+    assert all(name in report for name in CUBINS)
     assert all(model.name in report for model in machine_code.MODELS)
 
 
