@@ -7,6 +7,7 @@ import graphs
 import numpy as np
 import pytest
 import tensorflow as tf
+from failed_steps import failing_steps, take_steps
 from graphs import DECAY, VARIABLE_KINDS
 from oracle import assert_same_bits, updated
 
@@ -233,30 +234,12 @@ def test_without_a_session(in_function, sequential):
 @pytest.mark.parametrize("in_function", [False, True], ids=["eager", "function"])
 @pytest.mark.parametrize("sparse", ["dense", "lazy"])
 def test_a_step_that_the_wrapped_optimizer_fails_is_none(sparse, in_function, monkeypatch):
-    def refuse(*_: object, **__: object) -> None:
-        message = "The wrapped optimizer fails."
-        raise ArithmeticError(message)
-
     def trained(*, fails: bool):
         table = tf.Variable(tf.ones([3, 2]))
         inner = tf1.train.GradientDescentOptimizer(1.0)
         optimizer = tf_mavg.MovingAverageOptimizer(inner, 0.5, every=2, sparse=sparse)
-
-        def step(row):
-            rows = tf.IndexedSlices(tf.ones([1, 2]), tf.constant([row]), tf.constant([3, 2]))
-
-            def take():
-                optimizer.apply_gradients([(rows, table)])
-
-            (tf.function(take, autograph=False) if in_function else take)()
-
-        for row in (0, 1, 0, 0):
-            if fails:
-                with monkeypatch.context() as patch:
-                    patch.setattr(inner, "apply_gradients", refuse)
-                    with pytest.raises(ArithmeticError, match=r"^The wrapped optimizer fails\.$"):
-                        step(2 - row)
-            step(row)
+        failing = failing_steps(monkeypatch, inner, "apply_gradients") if fails else None
+        take_steps(optimizer, table, in_function=in_function, failing=failing)
         counted = optimizer.holder.steps.first.numpy()
         return counted, table.numpy(), optimizer.averages.average(table).numpy()
 

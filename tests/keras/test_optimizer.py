@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from failed_steps import failing_steps, take_steps
 from keras_models import (
     DECAY,
     KERAS,
@@ -376,30 +377,13 @@ def test_an_eager_step_while_swapped_is_refused(face):
 def test_a_step_that_the_wrapped_optimizer_fails_is_none(face, sparse, in_function, monkeypatch):
     name = "apply" if face is KERAS else "apply_gradients"
 
-    def refuse(*_: object, **__: object) -> None:
-        message = "The wrapped optimizer fails."
-        raise ArithmeticError(message)
-
     def trained(*, fails: bool):
         table = face.variable(np.ones([3, 2]))
         optimizer = face.wrap(face.keras.optimizers.SGD(1.0), every=2, sparse=sparse)
         optimizer.build([table])
-
-        def step(row):
-            rows = tf.IndexedSlices(tf.ones([1, 2]), tf.constant([row]), tf.constant([3, 2]))
-
-            def take():
-                optimizer.apply_gradients([(rows, table)])
-
-            (tf.function(take, autograph=False) if in_function else take)()
-
-        for row in (0, 1, 0, 0):
-            if fails:
-                with monkeypatch.context() as patch:
-                    patch.setattr(optimizer.inner_optimizer, name, refuse)
-                    with pytest.raises(ArithmeticError, match=r"^The wrapped optimizer fails\.$"):
-                        step(2 - row)
-            step(row)
+        inner = optimizer.inner_optimizer
+        failing = failing_steps(monkeypatch, inner, name) if fails else None
+        take_steps(optimizer, table, in_function=in_function, failing=failing)
         return optimizer.last_step(), table.numpy(), optimizer.average(table).numpy()
 
     for received, expected in zip(trained(fails=True), trained(fails=False), strict=True):
