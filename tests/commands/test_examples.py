@@ -12,9 +12,7 @@ EXAMPLES = ROOT / "examples"
 def run(name, folder, *arguments: str) -> str:
     """What an example prints, run in a folder that is none with the sources."""
     pytest.importorskip("sklearn")
-    done = prepared.run([EXAMPLES / f"{name}.py", *arguments], folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return prepared.must_run([EXAMPLES / f"{name}.py", *arguments], folder)
 
 
 @pytest.mark.parametrize("name", ["keras_fit", "custom_loop", "multi_worker", "parameter_servers"])

@@ -84,9 +84,7 @@ def test_components_of_an_aggregated_variable(logical_cpus):
 
 def said_by(program, folder):
     """What a program prints last, as a process of its own."""
-    done = prepared.run([PROGRAMS / program], folder)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(prepared.must_run([PROGRAMS / program], folder).splitlines()[-1])
 
 
 @pytest.mark.slow

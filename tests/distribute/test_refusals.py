@@ -18,14 +18,13 @@ import tf_mavg.keras
 
 def test_variables_of_dtensor_are_refused(tmp_path):
     # In a process of its own: a mesh stays a device of its process.
-    done = prepared.run([PROGRAMS / "dtensor.py"], tmp_path)
-    assert done.returncode == 0, done.stderr
+    printed = prepared.must_run([PROGRAMS / "dtensor.py"], tmp_path)
     message = (
         "A variable must lie on CPUs and GPUs, plain or of a tf.distribute strategy, to be "
         "averaged. Received: 'v:0', a DTensor variable; average it with "
         "tf.train.ExponentialMovingAverage."
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == [[message, 0]] * 6
+    assert json.loads(printed.splitlines()[-1]) == [[message, 0]] * 6
 
 
 def test_variables_of_tpus_are_refused(logical_cpus):

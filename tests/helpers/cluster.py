@@ -100,13 +100,12 @@ class Cluster:
 
 def said_by_replicas(program: str, folder: Path) -> list[Any]:
     """The lines of JSON of a program that runs as the replicas of one process, to its end."""
-    done = prepared.run(
+    printed = prepared.must_run(
         [PROGRAMS / program, "mirrored", folder / "mirrored"],
         folder,
         {"PYTHONPATH": PROGRAMS_IMPORT},
     )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 def train(program: str, folder: Path, *arguments: str) -> AbstractContextManager[Cluster]:

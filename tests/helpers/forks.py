@@ -12,12 +12,11 @@ from typing import Any, NoReturn
 from places import PROGRAMS, PROGRAMS_IMPORT
 
 
-def run_and_end(work: Callable[[], object]) -> NoReturn:
-    """Does a fork's work and ends the process: with status 0; or with 1 and a traceback."""
+def run_and_end(work: Callable[[], int | None]) -> NoReturn:
+    """Does a fork's work and ends the process: with its status or 0; or with 1 and a traceback."""
     status = 1
     try:
-        work()
-        status = 0
+        status = work() or 0
     except BaseException:  # noqa: BLE001 - whatever it is, the log has it.
         traceback.print_exc()
     finally:
@@ -31,6 +30,13 @@ def log_to(path: str | os.PathLike[str]) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+
+
+def answer_lines(answer: Callable[..., Any]) -> None:
+    """Answers each line of the input, until there are no more: the other side of `asked`."""
+    for line in sys.stdin:
+        sys.stdout.write(f"{json.dumps(answer(**json.loads(line)))}\n")
+        sys.stdout.flush()
 
 
 @contextlib.contextmanager

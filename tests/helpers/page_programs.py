@@ -23,7 +23,6 @@ def programs_of(pages: Iterable[Path]) -> dict[str, str]:
 
 def check_runs(program: str, folder: Path) -> None:
     """Runs a program in a folder; a comment behind a `print` says what it must print."""
-    done = prepared.run(["-c", program], folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    printed = prepared.must_run(["-c", program], folder)
     for expected in re.findall(r"print\(.*\)  # (.+)", program):
-        assert expected in done.stdout
+        assert expected in printed

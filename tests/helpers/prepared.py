@@ -6,50 +6,26 @@ what differs from a new process. What is tested about a start needs subprocess i
 """
 
 import atexit
+import contextlib
 import functools
-import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from places import PROGRAMS
-
-# Nothing but these lines of JSON goes between the two processes.
-Line = dict[str, Any]
+from forks import asked
 
 
 @functools.cache
-def _server() -> subprocess.Popen[str]:
-    """The process that has made the imports; it ends with this one."""
-    process = subprocess.Popen(
-        [sys.executable, PROGRAMS / "prepared.py"],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    atexit.register(_end, process)
-    return process
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ends the server, whose programs have ended."""
-    process.kill()
-    process.communicate()
-
-
-def _ask(line: Line) -> int | None:
-    """What the server answers."""
-    server = _server()
-    server.stdin.write(f"{json.dumps(line)}\n")
-    server.stdin.flush()
-    return json.loads(server.stdout.readline())
+def _ask() -> Callable[..., Any]:
+    """Asks the process that has made the imports; it ends with this one."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(asked("prepared.py"))
 
 
 class Process:
@@ -73,20 +49,18 @@ class Process:
           environment: Variables beside those of this process.
         """
         self.returncode: int | None = None
-        self.pid = _ask(
-            {
-                "arguments": [str(argument) for argument in arguments],
-                "folder": str(folder),
-                "output": str(output),
-                "errors": str(errors or output),
-                "environment": {**os.environ, **(environment or {})},
-            }
+        self.pid = _ask()(
+            arguments=[str(argument) for argument in arguments],
+            folder=folder,
+            output=output,
+            errors=errors or output,
+            environment={**os.environ, **(environment or {})},
         )
 
     def poll(self) -> int | None:
         """The status with which it has ended; None if it runs."""
         if self.returncode is None:
-            self.returncode = _ask({"process": self.pid})
+            self.returncode = _ask()(process=self.pid)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -129,3 +103,10 @@ def run(
         return subprocess.CompletedProcess(
             arguments, status, output.read_text(), errors.read_text()
         )
+
+
+def must_run(*arguments: Any, **settings: Any) -> str:
+    """What a program prints that must succeed; arguments as of `run`."""
+    done = run(*arguments, **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -177,8 +177,7 @@ def test_the_saved_model_holds_averages_and_needs_no_tf_mavg(face, suffixes, tmp
         assert model.optimizer is compiled
         for i, suffix in enumerate(suffixes):
             expected[tmp_path / f"{order}_2_{i}{suffix}"] = epochs[1][1]
-    done = prepared.run(["-c", LOAD, face, *expected], tmp_path)
-    assert done.returncode == 0, done.stderr
+    prepared.must_run(["-c", LOAD, face, *expected], tmp_path)
     for path, average in expected.items():
         with np.load(path.with_suffix(".npz")) as weights:
             for name, value in zip(weights.files, average, strict=True):

@@ -273,6 +273,5 @@ def test_an_exported_model_of_averages_needs_no_tf_mavg(tmp_path):
         "assert not any(name.startswith('tf_mavg') for name in sys.modules)"
     )
     np.save(tmp_path / "x.npy", x)
-    done = prepared.run(["-c", program], tmp_path)
-    assert done.returncode == 0, done.stderr
+    prepared.must_run(["-c", program], tmp_path)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-5, atol=1e-6)

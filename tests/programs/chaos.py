@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import chaos_faces
-from forks import run_and_end
+from forks import answer_lines, run_and_end
 
 # What a child reports, a byte each.
 NONE_FOUND, FOUND, ACTED, DROPPED = b"0", b"1", b"s", b"d"
@@ -238,7 +238,7 @@ def hampered(kind: str, folder: Path, fault: str, report: int) -> None:
     os.write(report, FOUND)
 
 
-def answer(asked: dict[str, Any]) -> dict[str, Any]:
+def answer(**asked: Any) -> dict[str, Any]:
     """Does what is asked."""
     try:
         if "fault" not in asked:
@@ -255,11 +255,5 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
 
 
-def main() -> None:
-    """Answers lines until there are no more."""
-    for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_lines(answer)

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ import hypothesis
 import keras
 import numpy as np
 import tensorflow as tf
-from forks import log_to, run_and_end
+from forks import answer_lines, log_to, run_and_end
 from hypothesis import strategies as st
 
 import tf_mavg
@@ -440,11 +439,5 @@ def answer(target: str, folder: str, examples: int) -> str:
     return f"case {case} ended the process with {status}\n{log.read_text()[-6000:]}"
 
 
-def main() -> None:
-    """Answers lines until there are no more."""
-    for line in sys.stdin:
-        print(json.dumps(answer(**json.loads(line))), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_lines(answer)

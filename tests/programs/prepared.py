@@ -13,16 +13,20 @@ and what it changes ends with it. Only what the dynamic linker reads of the envi
 interpreter as it starts, is this process's own. Functions of atexit are not called.
 """
 
-import json
 import os
 import sys
-import traceback
 import types
 import warnings
 from pathlib import Path
 
 import keras  # noqa: F401 - imported once for all programs.
 import tensorflow as tf  # noqa: F401
+from forks import answer_lines, run_and_end
+
+
+def folders_to_import_from() -> list[str]:
+    """Those that the environment names."""
+    return [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
 def run(arguments: list[str]) -> None:
@@ -41,38 +45,33 @@ def run(arguments: list[str]) -> None:
     exec(compile(text, name, "exec"), module.__dict__)  # noqa: S102 - as it is asked to.
 
 
-def be(
+def run_as_asked(
     arguments: list[str], environment: dict[str, str], folder: str, output: str, errors: str
-) -> None:
-    """Makes this process that of a program, and ends it."""
-    status = 1
+) -> int:
+    """Makes this process that of a program, runs it, and returns its status."""
+    first, *others = sys.path
+    own = folders_to_import_from()
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path = [first, *folders_to_import_from(), *(one for one in others if one not in own)]
+    os.chdir(folder)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for descriptor, path in ((1, output), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     try:
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-        os.chdir(folder)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for descriptor, path in ((1, output), (2, errors)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
         run(arguments)
-        status = 0
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:  # noqa: BLE001 - whatever it is, the errors have it.
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 def start(**program: object) -> int:
     """Starts a program in a fork, and returns the number of that process."""
     child = os.fork()
     if child == 0:
-        be(**program)
+        run_and_end(lambda: run_as_asked(**program))
     return child
 
 
@@ -82,12 +81,10 @@ def status_of(process: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def main() -> None:
-    """Answers lines until there are no more."""
-    for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps((status_of if "process" in asked else start)(**asked)), flush=True)
+def answer(**asked: object) -> int | None:
+    """Does what a line asks."""
+    return status_of(**asked) if "process" in asked else start(**asked)
 
 
 if __name__ == "__main__":
-    main()
+    answer_lines(answer)
