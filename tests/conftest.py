@@ -16,7 +16,9 @@ import gpu
 import hypothesis
 import numpy as np
 import places
+import prepared
 import pytest
+import sampling
 import tensorflow as tf
 import worlds
 from gpu_emulator import environment, scripts
@@ -45,13 +47,16 @@ def pytest_configure(config: pytest.Config) -> None:
     tf.config.set_logical_device_configuration(cpu, [one] * LOGICAL_CPUS)
 
 
+@pytest.hookimpl(tryfirst=True)  # Before marks are asked for.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the tests that are for the other kind of device."""
+    """Leaves out the tests that are for the other kind of device, and marks what takes long."""
     other = {"cpu": "gpu", "gpu": "cpu"}[config.getoption("device")]
     left_out = [item for item in items if item.get_closest_marker(other)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker(other)]
+    for item in sampling.beyond_the_sample(items):
+        item.add_marker("long")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -170,22 +175,13 @@ def gpu_step(emulator_libraries: Path, tmp_path: Path) -> Callable[..., dict[str
     ) -> dict[str, Any]:
         """Takes the emulator's options, and the folder of a tf_mavg of its own."""
         variables = gpu.emulated(emulator_libraries, log=tmp_path / "log.jsonl", **options)
-        folders = [places.PROGRAMS_IMPORT]
-        if not force_ptx:
-            del variables["TF_MAVG_FORCE_PTX"]
-        if package:
-            folders.insert(0, str(package))
-        variables["PYTHONPATH"] = os.pathsep.join(folders)
-        done = subprocess.run(
-            [sys.executable, places.PROGRAMS / "gpu_step.py", program],
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
+        variables["TF_MAVG_FORCE_PTX"] = "1" if force_ptx else "0"
+        folders = [str(package)] if package else []
+        variables["PYTHONPATH"] = os.pathsep.join([*folders, places.PROGRAMS_IMPORT])
+        printed = prepared.must_run(
+            [places.PROGRAMS / "gpu_step.py", program], environment=variables
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        found: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return found
 
     return call

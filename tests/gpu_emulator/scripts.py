@@ -28,13 +28,11 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 def script_on(libraries: pathlib.Path) -> Script:
     """Runs Python code on the emulated GPU of a library folder."""
 
-    def run(
-        code: str, *, prelude: str = SCRIPT, **options: object
-    ) -> subprocess.CompletedProcess[str]:
+    def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
         variables = environment.environment(libraries, **options)
         variables["PYTHONPATH"] = str(pathlib.Path(__file__).parents[1])
         return subprocess.run(
-            [sys.executable, "-c", prelude + textwrap.dedent(code)],
+            [sys.executable, "-c", SCRIPT + textwrap.dedent(code)],
             env=variables, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
+import subprocess
+import textwrap
 
+import prepared
 import pytest
 
 from gpu_emulator import environment
@@ -16,7 +20,7 @@ tf.config.set_soft_device_placement(False)
 """
 TRAINING = """
 rng = np.random.default_rng(0)
-results = {{}}
+results = {}
 for device in ("CPU:0", "GPU:0"):
     rng = np.random.default_rng(0)
     found = []
@@ -45,11 +49,22 @@ for cpu, gpu in zip(results["CPU:0"], results["GPU:0"]):
 """
 
 
+@pytest.fixture
+def script(emulator_libraries: pathlib.Path) -> Script:
+    """Runs Python code with TensorFlow on the emulated GPU in a process of its own."""
+
+    def run(code: str, allocator: str = "", **options: object) -> subprocess.CompletedProcess[str]:
+        variables = environment.environment(emulator_libraries, **options)
+        variables["TF_GPU_ALLOCATOR"] = allocator
+        return prepared.run(["-c", TENSORFLOW + textwrap.dedent(code)], environment=variables)
+
+    return run
+
+
 @pytest.mark.parametrize("allocator", ["", "cuda_malloc_async"])
 def test_tensorflow_trains_bit_equal_to_the_cpu(script: Script, allocator: str, tmp_path) -> None:
     """Eager and v1 Session, resource and reference variables: initializer, assign_sub, read."""
-    prelude = f"import os\nos.environ['TF_GPU_ALLOCATOR'] = {allocator!r}\n" + TENSORFLOW
-    passes(script(TRAINING.format(), prelude=prelude, log=tmp_path / "log"))
+    passes(script(TRAINING, allocator, log=tmp_path / "log"))
     log = environment.Log(tmp_path / "log")
     records = log.since_last()
     assert {"launch", "memcpy", "allocate", "module_load"} <= {record["call"] for record in records}
@@ -68,17 +83,14 @@ for index in range(2):
     assert variable.numpy().tolist() == [-1, 0, 1, 2]
 with tf.device("GPU:0"):
     assert tf.identity(variable).numpy().tolist() == [-1, 0, 1, 2]
-""", prelude=TENSORFLOW, devices=2))  # fmt: skip
+""", devices=2))  # fmt: skip
 
 
 def test_tensorflow_cannot_multiply_matrices(script: Script) -> None:
     """What needs NVIDIA's other libraries says so, instead of going on without a result."""
-    done = script("with tf.device('GPU:0'): tf.matmul(tf.ones([2, 2]), tf.ones([2, 2]))",
-                  prelude=TENSORFLOW)  # fmt: skip
+    done = script("with tf.device('GPU:0'): tf.matmul(tf.ones([2, 2]), tf.ones([2, 2]))")
     assert re.fullmatch(r"the entry point cublas\w+ is not implemented", dies(done))
 
 
 def test_tensorflow_has_no_gpu_without_devices(script: Script) -> None:
-    passes(
-        script("assert not tf.config.list_physical_devices('GPU')", prelude=TENSORFLOW, devices=0)
-    )
+    passes(script("assert not tf.config.list_physical_devices('GPU')", devices=0))

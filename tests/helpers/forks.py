@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from places import PROGRAMS, PROGRAMS_IMPORT
@@ -40,11 +40,17 @@ def answer_lines(answer: Callable[..., Any]) -> None:
 
 
 @contextlib.contextmanager
-def asked(program: str) -> Iterator[Callable[..., Any]]:
-    """A program of tests/programs as a function: of what a line asks, gives what it answers."""
+def asked(
+    program: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Callable[..., Any]]:
+    """A program of tests/programs as a function: of what a line asks, gives what it answers.
+
+    `environment` has variables beside those of this process.
+    """
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": PROGRAMS_IMPORT, **(environment or {})}
     process = subprocess.Popen(
         [sys.executable, PROGRAMS / program],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": PROGRAMS_IMPORT},
+        env=os.environ | variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -2,7 +2,9 @@
 
 An import of TensorFlow and Keras takes four seconds of a CPU, and tests start hundreds of
 processes. Each is a fork of one that has made these imports: see programs/prepared.py, also for
-what differs from a new process. What is tested about a start needs subprocess instead.
+what differs from a new process. What is tested about a start needs subprocess instead. There is one
+to fork for each LD_LIBRARY_PATH, which the dynamic linker has read by then: on an emulated GPU runs
+what has its libraries there. Several threads may start programs at once.
 """
 
 import atexit
@@ -12,6 +14,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,13 +22,21 @@ from typing import Any
 
 from forks import asked
 
+_lock = threading.Lock()
+
 
 @functools.cache
-def _ask() -> Callable[..., Any]:
-    """Asks the process that has made the imports; it ends with this one."""
+def _asked(libraries: str) -> Callable[..., Any]:
+    """Asks the process that has made the imports with these libraries; it ends with this one."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(asked("prepared.py"))
+    return stack.enter_context(asked("prepared.py", {"LD_LIBRARY_PATH": libraries}))
+
+
+def _ask(libraries: str, **what: object) -> Any:
+    """The answer of that process: to one question at a time."""
+    with _lock:
+        return _asked(libraries)(**what)
 
 
 class Process:
@@ -48,19 +59,22 @@ class Process:
           errors: The same of its errors; None is `output`.
           environment: Variables beside those of this process.
         """
+        variables = {**os.environ, **(environment or {})}
         self.returncode: int | None = None
-        self.pid = _ask()(
+        self._libraries = variables.get("LD_LIBRARY_PATH", "")
+        self.pid = _ask(
+            self._libraries,
             arguments=[str(argument) for argument in arguments],
             folder=folder,
             output=output,
             errors=errors or output,
-            environment={**os.environ, **(environment or {})},
+            environment=variables,
         )
 
     def poll(self) -> int | None:
         """The status with which it has ended; None if it runs."""
         if self.returncode is None:
-            self.returncode = _ask()(process=self.pid)
+            self.returncode = _ask(self._libraries, process=self.pid)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import gpu
+import prepared
 from building import run
 from gpu_emulator import environment
 from mutants import making
@@ -19,9 +20,10 @@ from places import HELPERS, ROOT
 
 # Of a test and what it builds; one that hangs is no way to see a fault.
 SECONDS = 900
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+PYTEST = ["-q", "-x", "-p", "no:cacheprovider"]
 # Of a run without TensorFlow, and without the conftest.py that imports it.
 BELOW = ["-c", str(ROOT / "pyproject.toml"), "--noconftest", "-p", "below"]
+IN_A_FORK = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 
 
 class Outcome(enum.Enum):
@@ -43,7 +45,7 @@ def pytest(
     options: Sequence[str], tests: Sequence[str], folder: Path, variables: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """The tests, up to the first failure, in a process that works in a folder."""
-    command = [*PYTEST, *options, *tests]
+    command = [sys.executable, "-m", "pytest", *PYTEST, *options, *tests]
     return run(*command, cwd=folder, env=variables, timeout=SECONDS)
 
 
@@ -72,7 +74,11 @@ def run_test(mutant: Mutant, folder: Path) -> subprocess.CompletedProcess[str]:
         if mutant.kind is Kind.NATIVE:
             options, variables = BELOW, gpu.emulated(environment.build())
         variables["PYTHONPATH"] = os.pathsep.join([str(folder), HELPERS])
-    return pytest(options, [str(root / mutant.test)], folder, variables)
+    tests = [str(root / mutant.test)]
+    if mutant.kind in {Kind.PYTHON, Kind.OPS}:
+        command = ["-c", IN_A_FORK, *PYTEST, *options, *tests]
+        return prepared.run(command, folder, variables, SECONDS)
+    return pytest(options, tests, folder, variables)
 
 
 def result_of(mutant: Mutant) -> Result:
@@ -82,9 +88,10 @@ def result_of(mutant: Mutant) -> Result:
             done = run_test(mutant, Path(folder))
         except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
             return Result(Outcome.BROKEN, str(error))
+    output = done.stdout + (done.stderr or "")
     if done.returncode == 0:
-        return Result(Outcome.SURVIVED, done.stdout)
+        return Result(Outcome.SURVIVED, output)
     failed = done.returncode == 1 and re.search("^1 failed", done.stdout, re.MULTILINE)
     # Code in C++ may end the process; so does the emulator, at a faulty access.
     ended = done.returncode < 0 and mutant.kind is not Kind.PYTHON
-    return Result(Outcome.CAUGHT if failed or ended else Outcome.BROKEN, done.stdout)
+    return Result(Outcome.CAUGHT if failed or ended else Outcome.BROKEN, output)
