@@ -45,8 +45,12 @@ MINOR_TESTS := tests/averages/test_averages.py tests/averages/test_optimizer.py 
 # What tf_keras 2.18 does itself, and TensorFlow 2.20, and what Python 3.11 and protobuf 6 think of it.
 MINOR_WARNINGS := -W "ignore:non-integer arguments to randrange:DeprecationWarning" \
   -W "ignore:float_format is deprecated for text_format:UserWarning"
-# A process has all tests of a file, which share what its fixtures make.
-PYTEST_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
+# A process has all tests of a file, which share what its fixtures make. Files keep their order, since
+# most of those that take long come early, and are no process's last when the others have ended.
+PYTEST_FILES := --dist loadfile --no-loadscope-reorder --maxprocesses 4
+PYTEST_WORKERS := --numprocesses auto $(PYTEST_FILES)
+# Many of all tests wait for the programs that they start.
+PYTEST_MORE_WORKERS := --numprocesses $(shell expr $$(nproc) + 1) $(PYTEST_FILES)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # TensorFlow's C++ side talks at every import; its errors still show.
@@ -67,10 +71,10 @@ bench: $(STAMPS)/package $(STAMPS)/bench
 	  --page README.md
 
 check: lint $(STAMPS)/package $(STAMPS)/test
-	$(BIN)/pytest --quiet $(PYTEST_WORKERS) -m "not slow" $(CHECKED_TESTS) $(PYTEST_ARGS)
+	$(BIN)/pytest --quiet $(PYTEST_WORKERS) -m "not slow and not long" $(CHECKED_TESTS) $(PYTEST_ARGS)
 
 test: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/docs dist/stamp
-	$(BIN)/pytest $(PYTEST_WORKERS) -m "not long" $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_MORE_WORKERS) -m "not long" $(PYTEST_ARGS)
 	$(BIN)/python tests/gpu.py pytest $(PYTEST_WORKERS) -m "not long" --device gpu $(DEVICE_TESTS)
 	$(MAKE) test-oldest
 
@@ -160,7 +164,7 @@ $(MINORS_FOLDER)/%/stamp: pyproject.toml $(STAMPS)/venv
 
 # Without dependencies: TensorFlow is there, whatever the name of its distribution.
 $(MINORS_FOLDER)/%/testing: $(MINORS_FOLDER)/%/stamp
-	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --group testing "click>=8.2"
+	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --group testing
 	$(BIN)/pip --python $(MINORS_FOLDER)/$*/venv/bin/python install --quiet --no-deps "tf_keras==$*.*"
 	touch $@
 

@@ -408,6 +408,7 @@ def test_batches_twice_as_large_twice(schedule):
 N = [1, 2, 3, 10, 99, 1000, 31623, 10**6, 10**9]
 
 
+@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize("way", ["eager", "function", pytest.param("XLA", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
 @schedules

@@ -65,6 +65,7 @@ def warm_start_by_vocabulary(path: str, folder: Path) -> None:
     tf1.train.warm_start(path, "w", var_name_to_vocab_info={"w": info})
 
 
+@pytest.mark.sampled(pairs=True)
 @kinds
 @pytest.mark.parametrize("how", [init_from_checkpoint, warm_start, warm_start_by_vocabulary])
 @pytest.mark.parametrize("order", ["before minimize", "after minimize", "after an initializer"])

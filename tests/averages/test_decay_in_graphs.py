@@ -17,6 +17,7 @@ def wrapped(name: str) -> tf1.train.Optimizer:
     return getattr(tf1.train, f"{name}Optimizer")(*arguments)
 
 
+@pytest.mark.sampled(pairs=True)
 @kinds
 @optimizers
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32])
@@ -37,6 +38,7 @@ def test_num_updates_counts_the_step_just_taken(resource, name, dtype):
         np.testing.assert_allclose(received, expected, rtol=1e-5)
 
 
+@pytest.mark.sampled(pairs=True)
 @kinds
 @optimizers
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -35,6 +35,7 @@ def norms(variables, average, index=0):
     ]
 
 
+@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64, FLOAT16, BFLOAT16], ids=str)
 @pytest.mark.parametrize("average_dtype", ["same", "float32"])
 @pytest.mark.parametrize("index", [0, 1])

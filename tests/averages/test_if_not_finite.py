@@ -130,6 +130,7 @@ def test_xla_compiles_no_step_that_raises():
         run.step()
 
 
+@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize("kind", VARIABLE_KINDS)
 @pytest.mark.parametrize("choice", ["skip", "raise"])
 @pytest.mark.parametrize("decay", [0.5, decays.Constant(0.5)], ids=["plain", "schedule"])

@@ -70,13 +70,14 @@ class Twins:
 ways = pytest.mark.parametrize("way", ["eager", "function"])
 
 
+@pytest.mark.sampled(pairs=True)
 @ways
 @pytest.mark.parametrize("pace", PACES.values(), ids=PACES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_lazy_is_dense(way, pace, dtype, rng, monkeypatch):
     monkeypatch.setattr(row_ops, "CAPACITY", 50)
     twins = Twins(dtype, way, **pace)
-    for n in range(300):
+    for n in range(150):
         twins.random_step(rng)
         if n % 70 == 0:
             twins.assert_close()
@@ -84,20 +85,21 @@ def test_lazy_is_dense(way, pace, dtype, rng, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("steps", [1_000, pytest.param(10_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_10_000_steps_with_swaps_and_saves(dtype, rng, tmp_path):
+def test_many_steps_with_swaps_and_saves(dtype, steps, rng, tmp_path):
     twins = Twins(dtype, "function", decay=[decays.WarmUp(0.999), 0.99], every=2)
     objects = {"t": twins.table, "d": twins.dense}
     saves = [tf.train.Checkpoint(**objects, ema=one) for one in (twins.lazy, twins.reference)]
-    for n in range(10_000):
+    for n in range(steps):
         twins.random_step(rng, rows=8)
-        if n % 997 == 0:
+        if n % 197 == 0:
             with twins.lazy.swapped(), twins.reference.swapped():
                 pass
             for i, save in enumerate(saves):
                 save.read(save.write(str(tmp_path / str(i)))).assert_consumed()
             # Both restores have the same weights.
-        if n % 3_000 == 0:
+        if n % 300 == 0:
             twins.assert_close()
     twins.assert_close()
 

@@ -34,6 +34,7 @@ def test_the_optimizers_that_are_taken_write_named_rows_alone(name):
         assert set(written) == set(rows)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("way", ["eager", "function"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_averages_are_the_dense_ones(way, name, rng):

@@ -74,6 +74,7 @@ def followed(average, runner):
     return received, None if steps is None else int(steps)
 
 
+@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize(
     "runner", ["eager", "tf.function", pytest.param("XLA", marks=pytest.mark.slow)]
 )
@@ -86,6 +87,7 @@ def test_each_step_moves_as_the_three_say(schedule, start, every, runner):
     assert count == STEPS
 
 
+@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize(
     "use_resource",
     [False, pytest.param(True, marks=pytest.mark.slow)],

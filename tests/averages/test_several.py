@@ -49,6 +49,7 @@ def averaged(decay, dtype, way, **options: object):
     return [[average.average(v, index).numpy() for v in variables] for index in range(count)]
 
 
+@pytest.mark.sampled(pairs=True)
 @counts
 @dtypes
 @pytest.mark.parametrize("way", ["eager", "tf.function"])
@@ -99,6 +100,7 @@ def test_num_updates_warms_up_each():
     assert average.average(variable, 1).numpy() == 0.5  # 1 - (1 + 8) / (10 + 8)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", VARIABLE_KINDS)
 def test_in_a_session(kind):
     chosen = DECAYS[:3]

@@ -63,6 +63,7 @@ class Table:
         return np.abs(self.average - self.dense).max()
 
 
+@pytest.mark.sampled
 @level
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])

@@ -37,7 +37,7 @@ def test_many_patterns_split_and_join_exactly_and_are_updated_as_float32(level, 
     assert _native.count_split_faults(begin, begin + 2**20, 1.5, rate_of(0.9), level) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_patterns_split_and_join_exactly_and_are_updated_as_float32():
     faults = _native.count_split_faults(0, 2**32, -0.75, rate_of(0.99), LEVELS[-1], threads=2)
     assert faults == 0

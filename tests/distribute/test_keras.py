@@ -80,6 +80,7 @@ def fitted(k, m, kind, logical_cpus):
     return model, optimizer, expected, [[c.numpy() for c in components(w)] for w in weights]
 
 
+@pytest.mark.sampled
 @both
 def test_fit_averages_every_replicas_weights(fitted):
     model, optimizer, averages, weights = fitted
@@ -90,6 +91,7 @@ def test_fit_averages_every_replicas_weights(fitted):
     assert_all_same(trained, weights)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])
 @both
 def test_statistics_of_each_replica_are_averaged(k, m, placement, logical_cpus):

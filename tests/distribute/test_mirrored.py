@@ -31,6 +31,7 @@ def mirrored(request, logical_cpus):
     return tf.distribute.MirroredStrategy(logical_cpus[: request.param], reduction)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("where", WAYS)
 def test_fifty_steps_equal_the_oracle_on_every_replica(where, mirrored):
     run = Run(mirrored, [FLOAT32, FLOAT64, FLOAT16, BFLOAT16])

@@ -61,6 +61,7 @@ def values_of(run):
     ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("where", WAYS)
 def test_fifty_steps_give_the_bits_of_replicated_averages(where, mirrored):
     runs = [sharded(mirrored, DTYPES), Run(mirrored, DTYPES)]
@@ -246,6 +247,7 @@ WORLDS = {
 }
 
 
+@pytest.mark.sampled(pairs=True)
 @swappings
 @pytest.mark.parametrize("late", [False, True], ids=["averages made before", "averages made by it"])
 @pytest.mark.parametrize("move", [*itertools.product(WORLDS, WORLDS)], ids=" to ".join)

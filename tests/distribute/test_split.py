@@ -34,6 +34,7 @@ def assert_all_same_bits(received, expected):
         assert_same_bits(one, other)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("where", WAYS)
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])
 def test_steps_and_swaps_give_the_bits_of_float32_averages(where, placement, mirrored):

@@ -51,6 +51,13 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def pages(request):
+    """Their folder: they are built where there is a browser to look at them."""
+    request.getfixturevalue("browser")
+    return request.getfixturevalue("site")
+
+
 @pytest.fixture(scope="module", params=WIDTHS.values(), ids=WIDTHS)
 def tab(browser, request):
     context = browser.new_context(viewport={"width": request.param, "height": 900})
@@ -59,28 +66,28 @@ def tab(browser, request):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_shows_all_that_it_has(tab, site, name):
+def test_a_page_shows_all_that_it_has(tab, pages, name):
     errors = []
     tab.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.on("requestfailed", lambda request: errors.append(request.url))
-    tab.goto((site / name).as_uri())
+    tab.goto((pages / name).as_uri())
     assert tab.locator("article h1").first.is_visible()
     assert tab.evaluate(TOO_WIDE) == []
     assert tab.evaluate(MISSING_IMAGES) == []
     assert errors == []
 
 
-def test_a_wide_table_scrolls_by_itself(tab, site):
+def test_a_wide_table_scrolls_by_itself(tab, pages):
     """That the test above sees what is too wide, where its style is taken away."""
-    tab.goto((site / "speed.html").as_uri())
+    tab.goto((pages / "speed.html").as_uri())
     assert tab.evaluate(TOO_WIDE) == []
     tab.add_style_tag(content=".table-wrapper, article * { overflow: visible !important; }")
     assert tab.evaluate(TOO_WIDE) != []
 
 
-def test_the_search_finds_a_page(tab, site):
-    tab.goto((site / "search.html").as_uri() + "?q=swapped_for_saving")
+def test_the_search_finds_a_page(tab, pages):
+    tab.goto((pages / "search.html").as_uri() + "?q=swapped_for_saving")
     found = tab.locator("#search-results li a")
     found.first.wait_for()
     assert any("files.html" in link.get_attribute("href") for link in found.all())

@@ -54,6 +54,7 @@ def test_the_mark_names_the_averages_and_their_variables(kind, tmp_path):
     ]
 
 
+@pytest.mark.sampled(pairs=True)
 @kinds
 @pytest.mark.parametrize(
     ("written", "read"),
@@ -141,6 +142,7 @@ def test_the_file_of_another_optimizer(kind, writer, tmp_path):
                 assert value.tolist() == other.tolist()
 
 
+@pytest.mark.sampled(pairs=True)
 @kinds
 @pytest.mark.parametrize("how", ["plain", "swapped"])
 @pytest.mark.parametrize("read", ["abc", "bc"])
@@ -201,6 +203,7 @@ def test_a_mark_counts_more_than_what_the_user_says(kind, unmarked, tmp_path):
         assert letters.values() == saved
 
 
+@pytest.mark.sampled(pairs=True)
 @whole_kinds
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("fault", ["shape", "dtype", "key", "data"])

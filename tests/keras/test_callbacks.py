@@ -39,6 +39,7 @@ def loss_with(weights):
     return model.evaluate(x, y, verbose=0)[0]
 
 
+@pytest.mark.sampled
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("face", "scaled", "jit_compile"),

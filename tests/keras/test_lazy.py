@@ -69,6 +69,7 @@ def loss_scale(k):
     return (k.optimizers if k is keras else k.mixed_precision).LossScaleOptimizer
 
 
+@pytest.mark.sampled
 @faces
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_fit_gives_dense_averages(face, name):
@@ -111,6 +112,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.sampled(pairs=True)
 @faces
 @pytest.mark.parametrize("name", WRITERS)
 def test_optimizers_that_write_other_rows_are_refused(face, name):

@@ -72,6 +72,7 @@ def assert_trains_as_alone(face, name, jit_compile):
         np.testing.assert_allclose(wrapped, plain, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.sampled
 @pytest.mark.slow
 @jit
 @pytest.mark.parametrize(
@@ -124,6 +125,7 @@ def test_accumulated_gradients_are_one_update_of_the_averages(jit_compile):
     assert int(optimizer.iterations) == 2
 
 
+@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize(
     "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "jit_compile"]
 )
@@ -160,6 +162,7 @@ HALF_POLICIES = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("policy", HALF_POLICIES)
 @pytest.mark.parametrize(
     ("face", "jit_compile"),
@@ -266,6 +269,7 @@ def late_model(face):
 @pytest.mark.parametrize("how", ["function", "eagerly", "loss scale"])
 @compiled_faces
 # The step does not scale the loss, of which tf_keras reminds.
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:You forgot to call LossScaleOptimizer")
 def test_layers_built_late_and_a_custom_train_step(face, how, jit_compile):
     x, y = data()
@@ -322,6 +326,7 @@ def test_swapped_is_exact_and_always_swaps_back(face):
         assert_same_bits(received, expected)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
 )

@@ -44,6 +44,7 @@ def expected(pace, weights):
     return averages_after(weights[1:], decay, **options, initial=weights[0])[-1]
 
 
+@pytest.mark.sampled
 @pytest.mark.slow
 @compiled_faces
 @paces
@@ -62,6 +63,7 @@ def test_fit_moves_averages_as_the_three_say(face, jit_compile, pace):
     assert int(optimizer.holder.steps.first) == len(seen) - 1
 
 
+@pytest.mark.sampled
 @faces
 @pytest.mark.parametrize(
     "pace", [*(pytest.param(pace, marks=pytest.mark.slow) for pace in PACES[:2]), PACES[2]], ids=str

@@ -70,6 +70,7 @@ def test_a_setting_of_the_wrapper_stays_its_own(face):
     assert (optimizer.my_note, hasattr(optimizer.inner_optimizer, "my_note")) == ("mine", False)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "scaled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "loss scale"]
 )

@@ -40,6 +40,7 @@ def fitted(face, decay, *, jit_compile=False, **options: object):
     return model
 
 
+@pytest.mark.sampled
 @compiled_faces
 @pytest.mark.parametrize("num_updates", [None, pytest.param("iterations", marks=pytest.mark.slow)])
 def test_each_is_the_average_that_it_would_be_alone(face, jit_compile, num_updates):

@@ -92,6 +92,7 @@ def sums_of_averages(model, optimizers):
     return [float(np.sum(one.average(kernel).numpy())) for one, kernel in pairs]
 
 
+@pytest.mark.sampled
 @places
 @faces
 def test_all_optimizers_of_a_model_are_evaluated_with_their_averages(face, place):
@@ -194,6 +195,7 @@ def test_all_swap_or_none_and_back_in_reverse_even_if_one_fails(face, monkeypatc
         assert_same_bits(value, same)
 
 
+@pytest.mark.sampled
 @places
 @faces
 def test_the_saved_file_holds_all_averages_and_plain_optimizers(face, place, tmp_path):

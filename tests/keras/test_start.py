@@ -70,6 +70,7 @@ def test_an_optimizer_that_reads_weights_when_built_in_the_traced_step(jit_compi
     assert all(np.isfinite(average).all() for average in averages(optimizer, model))
 
 
+@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize(
     "before", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["before", "after"]
 )
@@ -108,6 +109,7 @@ def test_early_stopping_leaves_averages_and_weights_of_the_best_epoch(face, scal
 # A LossScaleOptimizer of tf_keras inside: which of its calls are steps.
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("in_function", [False, True], ids=["eager", "function"])
 @pytest.mark.parametrize(
     "options",

@@ -48,6 +48,7 @@ def interrupt_everywhere(action, check, *, stride=1, times=1):
             at += stride
 
 
+@pytest.mark.sampled
 @every_face
 @pytest.mark.parametrize("times", [1, 3])
 def test_swapped_always_swaps_back(kind, times):

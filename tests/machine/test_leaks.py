@@ -17,8 +17,8 @@ from places import PROGRAMS, PROGRAMS_IMPORT
 
 import tf_mavg
 
-SHORT = {"eager steps": 400, "traced functions": 20, "swaps": 200, "InSession": 8}
-SHORT |= {kind: 30 for kind in FACES if kind != "InSession"}
+SHORT = {"eager steps": 200, "traced functions": 10, "swaps": 100, "InSession": 8}
+SHORT |= {kind: 14 for kind in FACES if kind != "InSession"}
 LONG = {"eager steps": 40_000, "traced functions": 4000, "swaps": 40_000}
 LONG |= dict.fromkeys(FACES, 1000)
 MOST_BYTES = 16 << 20  # Of half a megabyte and more each round, where variables are made.

@@ -16,7 +16,7 @@ from tf_mavg import ops
 from tf_mavg._ops import rows
 
 # The longer run is for a leak that is smaller, or a deadlock that is rarer.
-seconds = pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
+seconds = pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.long)])
 THREADS = 8
 PATIENCE = 60  # seconds beyond the time of an action's last start
 # Above the chunk size, so that an update is shared among threads of its own.

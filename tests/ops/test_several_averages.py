@@ -41,6 +41,7 @@ def assert_updated(world, lists, averages, values, decays):
             assert_same_bits(received, updated(average, value, decay))
 
 
+@pytest.mark.sampled(pairs=True)
 @counts
 @pytest.mark.parametrize("dtypes", AVERAGE_DTYPES, ids=dtypes_id)
 def test_each_average_moves_by_its_own_decay(world, dtypes, count, rng):

@@ -41,6 +41,7 @@ def test_any_bits_come_back(dtype, data):
     assert_same_bits(b.numpy(), values[0])
 
 
+@pytest.mark.sampled
 @pytest.mark.slow
 @copy
 def test_over_a_thousand_variables_of_mixed_dtypes(world, copy, rng):

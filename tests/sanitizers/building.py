@@ -77,11 +77,12 @@ class Sanitized(NamedTuple):
             "TSAN_OPTIONS": f"halt_on_error=1 suppressions={HERE / 'thread.supp'}",
         }
 
-    def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def program(
+        self, name: str, *arguments: str, gpu: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         """What a program of tests/sanitizers did, which has been built."""
-        return run(
-            self.folder / "native" / "programs" / name, *arguments, env=self.variables(delay_us=20)
-        )
+        variables = self.variables(delay_us=20) if gpu else os.environ | self.options
+        return run(self.folder / "native" / "programs" / name, *arguments, env=variables)
 
     def python(
         self, *arguments: object, package: Path, gpu: bool = True

@@ -36,10 +36,21 @@ def build():
 
 
 @sanitizers
-@pytest.mark.parametrize("program", ["passes", "launches"])
-def test_a_program_of_many_threads_is_clean(build, sanitizer, program):
+def test_passes_of_many_threads_are_clean(build, sanitizer):
     build(sanitizer)
-    done = sanitizer.program(program)
+    done = sanitizer.program("passes")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+# An emulated GPU is compiled for each.
+@pytest.mark.parametrize(
+    "sanitizer",
+    [pytest.param(ADDRESS, marks=pytest.mark.long), THREAD],
+    ids=["address", "thread"],
+)
+def test_launches_of_many_threads_are_clean(build, sanitizer):
+    build(sanitizer)
+    done = sanitizer.program("launches", gpu=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -55,7 +66,7 @@ def test_a_program_of_many_threads_is_clean(build, sanitizer, program):
 )
 def test_a_planted_fault_is_reported(build, sanitizer, fault, report):
     build(sanitizer)
-    done = sanitizer.program("faults", fault)
+    done = sanitizer.program("faults", fault, gpu=fault == "early")
     assert done.returncode != 0
     assert re.search(report, done.stdout), done.stdout
 
