@@ -15,8 +15,8 @@
 
 namespace tf_mavg {
 
-// Elements of one chunk on the CPU: 96 KiB of float32 traffic, some 10 microseconds of work, so
-// that handing out a chunk costs nothing and a thread is never left with a long last one.
+// Elements of one chunk on the CPU: 96 KiB of float32 traffic, some 10 microseconds of work, less
+// than any thread is given at once.
 inline constexpr int64_t kCpuChunkElements = 8192;
 
 class ChunkPlan {

@@ -1,4 +1,4 @@
-// A pass over lists on the CPU: the plan's chunks, shared out over TensorFlow's intra-op threads.
+// Work on the CPU, shared out over TensorFlow's intra-op threads and the one that calls.
 //
 // The caller holds the locks, and no one else holds a buffer that is written.
 
@@ -6,6 +6,7 @@
 #define TF_MAVG_CC_KERNELS_CPU_THREADS_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #include "cc/core/chunk_plan.h"
@@ -15,21 +16,41 @@
 
 namespace tf_mavg {
 
-// Runs a pass of cc/core/cpu_pass.h and waits for it.
+// Calls work(begin, end) for blocks of [0, units), each once, and waits for all. A thread takes a
+// block when it is done with the one before: where a core is slower, or another thread wants it for
+// a while, the others take more.
+template <typename Work>
+void ShareOut(tensorflow::OpKernelContext* ctx, int64_t units, double cycles_a_unit,
+              const Work& work) {
+  if (units == 0) return;
+  constexpr double kCyclesABlock = 200'000;  // Some 50 microseconds.
+  const int64_t units_a_block =
+      std::max<int64_t>(1, static_cast<int64_t>(kCyclesABlock / cycles_a_unit));
+  const auto& threads = *ctx->device()->tensorflow_cpu_worker_threads();
+  const int64_t takers =
+      std::min<int64_t>(threads.num_threads, (units + units_a_block - 1) / units_a_block);
+  std::atomic<int64_t> next(0);
+  const auto take = [&](int64_t, int64_t) {
+    int64_t begin;
+    while ((begin = next.fetch_add(units_a_block, std::memory_order_relaxed)) < units) {
+      work(begin, std::min(begin + units_a_block, units));
+    }
+  };
+  // Shard leaves each thread one taker or more, and starts one for no less than 10,000 cycles.
+  const double cycles_a_taker = cycles_a_unit * static_cast<double>(units) / takers;
+  tensorflow::Shard(threads.num_threads, threads.workers, takers,
+                    static_cast<int64_t>(cycles_a_taker) + 1, take);
+}
+
+// Runs a pass of cc/core/cpu_pass.h over lists.
 template <typename Pass>
 void RunOnThreads(tensorflow::OpKernelContext* ctx, const Lists& lists, const Pass& pass) {
-  // tensorflow::Shard wants the cost of a unit of work in cycles, and starts a thread for no less
-  // than 10,000. A core moves some 4 bytes a cycle.
-  constexpr double kBytesACycle = 4;
+  constexpr double kBytesACycle = 4;  // That a core moves, or some such number.
   const ChunkPlan plan(lists.elements(), kCpuChunkElements);
-  if (plan.chunks() == 0) return;
-  const double elements_a_chunk = static_cast<double>(plan.total_elements()) / plan.chunks();
-  const auto cycles_a_chunk = std::max<int64_t>(
-      1, static_cast<int64_t>(elements_a_chunk * pass.bytes_an_element() / kBytesACycle));
-  const auto& threads = *ctx->device()->tensorflow_cpu_worker_threads();
-  tensorflow::Shard(
-      threads.num_threads, threads.workers, plan.chunks(), cycles_a_chunk,
-      [&plan, &pass](int64_t begin, int64_t end) { plan.ForEachSpan(begin, end, pass); });
+  const double elements_a_chunk =
+      static_cast<double>(plan.total_elements()) / std::max<int64_t>(plan.chunks(), 1);
+  ShareOut(ctx, plan.chunks(), elements_a_chunk * pass.bytes_an_element() / kBytesACycle,
+           [&plan, &pass](int64_t begin, int64_t end) { plan.ForEachSpan(begin, end, pass); });
 }
 
 }  // namespace tf_mavg

@@ -16,12 +16,12 @@
 #include "cc/core/cpu_kernels.h"
 #include "cc/core/lazy_rows_pass.h"
 #include "cc/kernels/buffer_copies.h"
+#include "cc/kernels/cpu_threads.h"
 #include "cc/kernels/devices.h"
 #include "cc/kernels/huge_pages.h"
 #include "cc/kernels/variable_lists.h"
 #include "cc/ops/dtypes.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/util/work_sharder.h"
 
 namespace tf_mavg {
 namespace {
@@ -44,12 +44,10 @@ constexpr bool kIsOnCpu = std::is_same_v<Device, CpuDevice>;
 // Calls pass(begin, end) on TensorFlow's threads for parts of [0, rows).
 template <typename Pass>
 void RunRowsOnThreads(OpKernelContext* ctx, int64_t rows, const Pass& pass) {
-  // In cycles, as RunOnThreads of cpu_threads.h; most of a row's bytes are the first of their page.
+  // Less than RunOnThreads says: most of a row's bytes are the first of their page.
   constexpr int64_t kBytesACycle = 2;
   constexpr int64_t kCyclesARow = 50;
-  const auto& threads = *ctx->device()->tensorflow_cpu_worker_threads();
-  tensorflow::Shard(threads.num_threads, threads.workers, rows,
-                    kCyclesARow + pass.bytes_a_row() / kBytesACycle, pass);
+  ShareOut(ctx, rows, kCyclesARow + pass.bytes_a_row() / kBytesACycle, pass);
 }
 
 void CatchUpAllOnThreads(OpKernelContext* ctx, Dtypes dtypes, const RowTable& table) {
