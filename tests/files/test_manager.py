@@ -411,3 +411,19 @@ def test_a_session_refuses_averages_in_the_place_of_variables(tracked, tmp_path)
             status.initialize_or_restore(session)
             received = session.run([averages.average(one) for one in (net.a, net.b)])
             assert [value.tolist() for value in received] == expected
+
+
+def test_variables_without_an_average_in_the_file_get_their_values(tmp_path):
+    both = {"a": tf.Variable([1.0]), "b": tf.Variable([2.0])}
+    averages = tf_mavg.ExponentialMovingAverage(0.5)
+    averages.create_averages([both["a"]])
+    checkpoint = tf.train.Checkpoint(averages=averages, **both)
+    path = tf_mavg.SwappingCheckpointManager(checkpoint, averages, str(tmp_path)).save()
+    variable, others = tf.Variable([0.0]), tf_mavg.ExponentialMovingAverage(0.5)
+    checkpoint = tf.train.Checkpoint(averages=others, b=variable)
+    tf_mavg.SwappingCheckpointManager(checkpoint, others, str(tmp_path)).restore(path)
+    assert variable.numpy() == 2
+    assert others.average(variable) is None
+    others.apply([variable])  # It is not swapped.
+    with others.swapped():
+        assert variable.numpy() == 2

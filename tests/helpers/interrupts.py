@@ -45,6 +45,18 @@ def _ends_a_block(frame: FrameType, lines: dict[FrameType, int]) -> bool:
     return frame.f_lineno < before and not line.startswith(("for ", "while "))
 
 
+def _is_ours(frame: FrameType) -> bool:
+    """Whether a frame is of our code, or manages one of our contexts for it.
+
+    Not one of TensorFlow's, which cannot bear a signal: its stack of graphs is out of order then.
+    """
+    if frame.f_code.co_filename != CONTEXTS or frame.f_back is None:
+        return frame.f_code.co_filename.startswith(OURS)
+    generator = getattr(frame.f_locals.get("self"), "gen", None)
+    managed = generator.gi_code if generator else frame.f_back.f_code
+    return managed.co_filename.startswith(OURS) and frame.f_back.f_code.co_filename.startswith(OURS)
+
+
 def run_interrupted(
     function: Callable[[], Any], at: int, *, times: int = 1, number: int = signal.SIGTERM
 ) -> bool:
@@ -63,10 +75,7 @@ def run_interrupted(
     lines: dict[FrameType, int] = {}  # The last one of each frame.
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
-        name = frame.f_code.co_filename
-        # Not the contexts of TensorFlow, which cannot bear it.
-        calling = frame.f_back.f_code.co_filename if name == CONTEXTS and frame.f_back else name
-        if not calling.startswith(OURS):
+        if not _is_ours(frame):
             return None
         if event == "line" and left[1] and not _ends_a_block(frame, lines):
             if left[0] > 0:

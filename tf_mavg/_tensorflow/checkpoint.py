@@ -154,7 +154,9 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
                 # A variable without an average in the file has its own value there already.
                 index = holder.state.swapped_index
                 holder.start([entry for entry in entries if entry.index == index])
-                if index is not None:
+                if index is not None and not holder.entries(index):
+                    holder.state.put_back(None)  # The file has averages of other variables alone.
+                elif index is not None:
                     holder.swaps.swap()
                 holder.start([entry for entry in entries if entry.index != index])
         note_checkpoint_step(self)
