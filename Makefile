@@ -49,7 +49,7 @@ MINOR_WARNINGS := -W "ignore:non-integer arguments to randrange:DeprecationWarni
 # most of those that take long come early, and are no process's last when the others have ended.
 PYTEST_FILES := --dist loadfile --no-loadscope-reorder --maxprocesses 4
 PYTEST_WORKERS := --numprocesses auto $(PYTEST_FILES)
-# Many of all tests wait for the programs that they start.
+# Many of all tests wait for the programs that they start: one process more than there are cores.
 PYTEST_MORE_WORKERS := --numprocesses $(shell expr $$(nproc) + 1) $(PYTEST_FILES)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 

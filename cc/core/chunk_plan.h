@@ -15,8 +15,8 @@
 
 namespace tf_mavg {
 
-// Elements of one chunk on the CPU: 96 KiB of float32 traffic, some 10 microseconds of work, less
-// than any thread is given at once.
+// Elements of one chunk on the CPU: 96 KiB of float32 traffic, some 10 microseconds of work. Small
+// beside a pass of which threads are to have equal parts.
 inline constexpr int64_t kCpuChunkElements = 8192;
 
 class ChunkPlan {

@@ -44,7 +44,7 @@ constexpr bool kIsOnCpu = std::is_same_v<Device, CpuDevice>;
 // Calls pass(begin, end) on TensorFlow's threads for parts of [0, rows).
 template <typename Pass>
 void RunRowsOnThreads(OpKernelContext* ctx, int64_t rows, const Pass& pass) {
-  // Less than RunOnThreads says: most of a row's bytes are the first of their page.
+  // Half of what RunOnThreads assumes: most of a row's bytes are the first of their page.
   constexpr int64_t kBytesACycle = 2;
   constexpr int64_t kCyclesARow = 50;
   ShareOut(ctx, rows, kCyclesARow + pass.bytes_a_row() / kBytesACycle, pass);

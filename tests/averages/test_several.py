@@ -100,7 +100,6 @@ def test_num_updates_warms_up_each():
     assert average.average(variable, 1).numpy() == 0.5  # 1 - (1 + 8) / (10 + 8)
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize("kind", VARIABLE_KINDS)
 def test_in_a_session(kind):
     chosen = DECAYS[:3]

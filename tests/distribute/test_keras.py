@@ -91,7 +91,6 @@ def test_fit_averages_every_replicas_weights(fitted):
     assert_all_same(trained, weights)
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])
 @both
 def test_statistics_of_each_replica_are_averaged(k, m, placement, logical_cpus):

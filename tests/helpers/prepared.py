@@ -2,9 +2,10 @@
 
 An import of TensorFlow and Keras takes four seconds of a CPU, and tests start hundreds of
 processes. Each is a fork of one that has made these imports: see programs/prepared.py, also for
-what differs from a new process. What is tested about a start needs subprocess instead. There is one
-to fork for each LD_LIBRARY_PATH, which the dynamic linker has read by then: on an emulated GPU runs
-what has its libraries there. Several threads may start programs at once.
+what differs from a new process. What is tested about a start needs subprocess instead. Each
+LD_LIBRARY_PATH has such a process of its own, since the dynamic linker reads it at the start alone;
+a program whose path names the emulator's libraries runs on the emulated GPU. Several threads may
+start programs at once.
 """
 
 import atexit

@@ -89,7 +89,6 @@ def forms(face, x, y, size=12):
     }
 
 
-@pytest.mark.sampled(pairs=True)
 @pytest.mark.parametrize("form", forms(KERAS, *data()))
 @faces
 def test_the_statistics_are_means_over_the_batches_by_their_rows(face, form):

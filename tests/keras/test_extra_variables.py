@@ -137,7 +137,6 @@ SUFFIXES = [
 ]
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize(("face", "name"), SUFFIXES, ids=str)
 def test_files_hold_the_averages_of_extra_variables(face, name, tmp_path):
     model, optimizer = make(face)

@@ -112,7 +112,6 @@ WRITERS = {
 }
 
 
-@pytest.mark.sampled(pairs=True)
 @faces
 @pytest.mark.parametrize("name", WRITERS)
 def test_optimizers_that_write_other_rows_are_refused(face, name):

@@ -266,10 +266,10 @@ def late_model(face):
     return LateModel()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("how", ["function", "eagerly", "loss scale"])
 @compiled_faces
 # The step does not scale the loss, of which tf_keras reminds.
-@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:You forgot to call LossScaleOptimizer")
 def test_layers_built_late_and_a_custom_train_step(face, how, jit_compile):
     x, y = data()

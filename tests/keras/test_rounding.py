@@ -57,7 +57,6 @@ def test_each_step_draws_by_its_number(face, jit_compile):
     assert int(optimizer.holder.steps.first) == len(seen)
 
 
-@pytest.mark.sampled
 @faces
 @pytest.mark.parametrize("kept", ["file", "checkpoint", "copy"])
 def test_a_run_that_is_interrupted_has_the_bits_of_one_that_is_not(face, kept, tmp_path):

@@ -38,7 +38,6 @@ def test_fit_gives_the_bits_of_float32_averages(face):
 
 
 # Of Keras 3: tf_keras cannot read the bfloat16 weights that it has written.
-@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("suffix", "wrote", "reads"),
     [

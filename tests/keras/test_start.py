@@ -109,7 +109,6 @@ def test_early_stopping_leaves_averages_and_weights_of_the_best_epoch(face, scal
 # A LossScaleOptimizer of tf_keras inside: which of its calls are steps.
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize("in_function", [False, True], ids=["eager", "function"])
 @pytest.mark.parametrize(
     "options",

@@ -21,7 +21,7 @@ SHORT = {"eager steps": 200, "traced functions": 10, "swaps": 100, "InSession": 
 SHORT |= {kind: 14 for kind in FACES if kind != "InSession"}
 LONG = {"eager steps": 40_000, "traced functions": 4000, "swaps": 40_000}
 LONG |= dict.fromkeys(FACES, 1000)
-MOST_BYTES = 16 << 20  # Of half a megabyte and more each round, where variables are made.
+MOST_BYTES = 16 << 20  # Of some two megabytes and more each round, where variables are made.
 MOST_OBJECTS = 3
 
 

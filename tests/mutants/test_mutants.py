@@ -16,6 +16,7 @@ SAMPLE = [
     "a binding that is gone remembered",
     "tied weights averaged twice",
     "swap of one side",
+    pytest.param("answer that nothing waits for", marks=pytest.mark.long),  # Compiles an op.
 ]
 CONTRACTION = Mutant(
     "contraction", Kind.KERNELS, "cuda/compile_kernels.py", "--fmad=false", "--fmad=true", ""

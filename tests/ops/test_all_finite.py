@@ -27,7 +27,6 @@ def values_with(value, place: int, size: int) -> np.ndarray:
     return values
 
 
-@pytest.mark.sampled(pairs=True)
 @dtype
 def test_what_is_finite_and_what_is_not(world, dtype):
     finite = world.variables([np.resize(extreme(dtype), size) for size in SIZES])

@@ -7,7 +7,7 @@ from oracle import SAME_DTYPES, assert_same_bits, normal, updated
 from tf_mavg import ops
 
 # A thread takes some 65,536 elements of float32: many such parts, with others in between.
-SIZES = [300_001, 7, 0, 65_536, 131_073, 1]
+SIZES = [320_001, 7, 0, 65_536, 131_073, 1]
 
 
 @pytest.mark.parametrize("dtype", SAME_DTYPES, ids=str)

@@ -22,7 +22,7 @@ from averaging_faces import FACES, InSession
 import tf_mavg
 
 NAMES = ["a", "b", "c"]
-ELEMENTS = 50_000  # Of each variable of what is made and dropped: 200 KB.
+ELEMENTS = 200_000  # Of each variable of what is made and dropped: 800 KB.
 
 
 def eager_steps() -> Callable[[], None]:

@@ -54,7 +54,7 @@ def run_as_asked(
     os.environ.clear()
     os.environ.update(environment)
     sys.path = [first, *folders_to_import_from(), *(one for one in others if one not in own)]
-    for helper in ("forks", "places"):  # They know another environment.
+    for helper in ("forks", "places"):  # They keep this process's PYTHONPATH.
         del sys.modules[helper]
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -80,7 +80,7 @@ class Sanitized(NamedTuple):
     def program(
         self, name: str, *arguments: str, gpu: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """What a program of tests/sanitizers did, which has been built."""
+        """What a program of tests/sanitizers did, which has been built; `gpu`: the emulated one."""
         variables = self.variables(delay_us=20) if gpu else os.environ | self.options
         return run(self.folder / "native" / "programs" / name, *arguments, env=variables)
 
