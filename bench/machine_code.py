@@ -55,7 +55,7 @@ def _tool(name: str) -> str:
 
 def _run(tool: str, option: str, path: pathlib.Path) -> str:
     command = [_tool(tool), option, str(path)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - see _tool.
 
 
 def _disassembled(image: dict[str, Any], folder: str) -> str:

@@ -11,18 +11,14 @@ from collections.abc import Iterable
 
 import pytest
 
-Values = tuple[tuple[str, int], ...]
 
+def _sights(case: pytest.Item) -> set[tuple[object, ...]]:
+    """What one looks for in a case: the values of its parameters, or pairs of them.
 
-def _values(case: pytest.Item) -> Values:
-    """The values of its parameters, which need not compare: each is one object in all cases."""
-    return tuple((name, id(value)) for name, value in sorted(case.callspec.params.items()))
-
-
-def _sights(case: pytest.Item) -> set[Values]:
-    """What one looks for in a case: the values of its parameters, or pairs of them."""
-    values, mark = _values(case), case.get_closest_marker("sampled")
-    together = 2 if mark.kwargs.get("pairs", False) else 1
+    Values need not compare: each is one object in all cases.
+    """
+    values = [(name, id(value)) for name, value in sorted(case.callspec.params.items())]
+    together = 2 if case.get_closest_marker("sampled").kwargs.get("pairs", False) else 1
     if len(values) <= together:
         message = f"{case.nodeid} has too few parameters to be sampled."
         raise pytest.UsageError(message)
@@ -32,20 +28,18 @@ def _sights(case: pytest.Item) -> set[Values]:
 def _sample(cases: list[pytest.Item]) -> set[pytest.Item]:
     """Cases in which all occurs: those that add most, and of these the least like the others."""
     sights = {case: _sights(case) for case in cases}
-    seen, chosen, used = set(), set(), Counter()
+    times: Counter[object] = Counter()  # How often each was seen in what is chosen.
+
+    def worth(case: pytest.Item) -> tuple[int, int]:
+        seen = [times[sight] for sight in sights[case]]
+        return seen.count(0), -sum(seen)
+
+    chosen = set()
     fast = [case for case in cases if not case.get_closest_marker("slow")]
     for candidates in (fast, cases):
-        while True:
-            best = max(
-                candidates,
-                default=None,
-                key=lambda case: (len(sights[case] - seen), -sum(used[v] for v in _values(case))),
-            )
-            if best is None or sights[best] <= seen:
-                break
+        while (best := max(candidates, key=worth, default=None)) and worth(best)[0]:
             chosen.add(best)
-            seen |= sights[best]
-            used.update(_values(best))
+            times.update(sights[best])
     return chosen
 
 

@@ -16,7 +16,7 @@ from tf_mavg import ops
 from tf_mavg._ops import rows
 
 # The longer run is for a leak that is smaller, or a deadlock that is rarer.
-seconds = pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.long)])
+seconds = pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
 THREADS = 8
 PATIENCE = 60  # seconds beyond the time of an action's last start
 # Several chunks, and in most lists more than a thread takes at once.
@@ -88,10 +88,8 @@ def test_updates_swaps_assignments_and_reads_at_once(seconds):
     ]
     hammer(actions, seconds / 6)  # Lets every allocator and thread pool take what it keeps.
     before = resident_bytes()
-    finished = hammer(actions, seconds * 5 / 6)
-    assert min(finished) > 0
-    assert sum(finished) > 1000
-    # A leaked buffer is 80 kB.
+    assert min(hammer(actions, seconds * 5 / 6)) > 100
+    # A leaked buffer is 80 kB, and thousands of actions ran.
     assert resident_bytes() - before < 40e6
 
 

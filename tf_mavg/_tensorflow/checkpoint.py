@@ -154,10 +154,11 @@ class SwappingCheckpointManager(tf.train.CheckpointManager):  # type: ignore[mis
                 # A variable without an average in the file has its own value there already.
                 index = holder.state.swapped_index
                 holder.start([entry for entry in entries if entry.index == index])
-                if index is not None and not holder.entries(index):
-                    holder.state.put_back(None)  # The file has averages of other variables alone.
-                elif index is not None:
-                    holder.swaps.swap()
+                if index is not None:
+                    if holder.entries(index):
+                        holder.swaps.swap()
+                    else:  # The file has averages of other variables alone.
+                        holder.state.put_back(None)
                 holder.start([entry for entry in entries if entry.index != index])
         note_checkpoint_step(self)
         return path
