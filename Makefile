@@ -31,14 +31,15 @@ SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
   $(shell find cc cmake cuda tf_mavg tf_mavg_check tf_mavg_cli bench -type f -not -path "bench/results/*" -not -name '*.pyc')
 # The tests that run, or run once more, on a GPU, if need be the emulated one.
 DEVICE_TESTS := tests/gpu/test_kernels.py tests/gpu/test_lazy_rows_kernels.py \
-  tests/gpu/test_stochastic_kernels.py tests/averages/test_lazy.py \
+  tests/gpu/test_stochastic_kernels.py tests/averages/update/test_lazy.py \
   tests/averages/test_averages.py tests/averages/test_optimizer.py \
-  tests/averages/test_rounding.py tests/averages/test_several.py tests/files/test_saver.py \
+  tests/averages/update/test_rounding.py tests/averages/test_several.py tests/files/test_saver.py \
   tests/commands/test_bench_device.py \
-  $(addprefix tests/ops/test_,all_finite.py apply_moving_average.py binding.py errors.py lazy_rows.py \
-  split_moving_average.py stochastic_average.py swap_variables.py)
-CHECKED_TESTS := tests/test_architecture.py tests/test_decays.py tests/test_posthoc.py \
-  $(addprefix tests/,core compat ops averages files keras)
+  $(addprefix tests/ops/test_,all_finite.py apply_moving_average.py binding.py binding_order.py \
+  binding_sessions.py errors.py lazy_rows.py split_moving_average.py stochastic_average.py \
+  swap_variables.py)
+CHECKED_TESTS := tests/test_architecture.py \
+  $(addprefix tests/,core compat decays posthoc ops averages files keras)
 # The tests of what differs between versions of TensorFlow.
 MINOR_TESTS := tests/averages/test_averages.py tests/averages/test_optimizer.py tests/compat \
   tests/files/test_saver.py tests/files/test_checkpoint.py tests/keras tests/ops
@@ -171,7 +172,7 @@ $(MINORS_FOLDER)/%/testing: $(MINORS_FOLDER)/%/stamp
 # The short form of it: the installed package with ops for the oldest version alone, without XLA.
 OLDEST := $(firstword $(MINORS))
 OLDEST_TESTS := tests/averages/test_optimizer.py tests/compat tests/files/test_saver.py \
-  tests/keras/test_saving.py tests/ops/test_apply_moving_average.py tests/ops/test_swap_variables.py
+  tests/keras/files/test_saving.py tests/ops/test_apply_moving_average.py tests/ops/test_swap_variables.py
 test-oldest: $(STAMPS)/package $(MINORS_FOLDER)/$(OLDEST)/testing
 	$(BIN)/cmake -S . -B build/oldest -G Ninja -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" \
 	  -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \

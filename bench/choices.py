@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from .replicas import CASES as OF_REPLICAS
-from .steps import ON_REQUEST, OPERATIONS, contains_one
+from .measuring.replicas import CASES as OF_REPLICAS
+from .measuring.steps import ON_REQUEST, OPERATIONS, contains_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .steps import Choice
+    from .measuring.steps import Choice
 
 
 def check(choice: Choice) -> None:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .steps import Choice
-    from .turns import Settings
+    from .measuring.steps import Choice
+    from .measuring.turns import Settings
 
 PARTS: Final = ("steps", "first-step", "memory", "share", "replicas", "rows")
 
@@ -22,15 +22,16 @@ def measure(folder: Path, parts: Sequence[str], choice: Choice, settings: Settin
     Raises:
       ValueError: If a choice has an unknown name, or results would be lost.
     """
-    from . import device, machine
+    from . import device
     from .choices import check
-    from .first_step import measure_first_steps
-    from .keras_step import measure_keras_steps
-    from .memory import measure_memory
-    from .replicas import measure_replicas
-    from .rows import measure_rows
-    from .share import measure_closely, measure_shares
-    from .steps import measure_steps
+    from .measuring import machine
+    from .measuring.first_step import measure_first_steps
+    from .measuring.keras_step import measure_keras_steps
+    from .measuring.memory import measure_memory
+    from .measuring.replicas import measure_replicas
+    from .measuring.rows import measure_rows
+    from .measuring.share import measure_closely, measure_shares
+    from .measuring.steps import measure_steps
     from .workloads import DECAY
 
     check(choice)
@@ -78,8 +79,8 @@ def not_measured_again(results: dict[str, Any], parts: Sequence[str], choice: Ch
       parts: Those that are chosen.
       choice: Of the workloads and contestants of the parts.
     """
-    from .figures import label, title
-    from .steps import contains_one
+    from .measuring.steps import contains_one
+    from .reporting.figures import label, title
 
     lost = [part for part in PARTS if results.get(part.replace("-", "_")) and part not in parts]
     if "steps" in parts:
@@ -99,8 +100,8 @@ def report(folder: Path, pages: Sequence[Path]) -> str:
       folder: Where results are.
       pages: Files with marks, to write tables into.
     """
-    from .plots import plot
-    from .tables import everything, with_tables
+    from .reporting.plots import plot
+    from .reporting.tables import everything, with_tables
 
     paths = sorted(folder.glob("*.json"))
     if not paths:
@@ -122,7 +123,7 @@ def report(folder: Path, pages: Sequence[Path]) -> str:
 
 def compare(first: Path, second: Path) -> str:
     """The ratios of two files of results."""
-    from .compare import comparison
+    from .reporting.compare import comparison
 
     return comparison(read(first), read(second))
 

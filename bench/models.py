@@ -18,7 +18,7 @@ def mobilenet_v3() -> tuple[Shape, ...]:
 def keras_shapes(name: str) -> tuple[Shape, ...]:
     """The shapes of a model of keras.applications, which is built for it and thrown away."""
     import keras  # noqa: PLC0415 - takes seconds.
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf  # noqa: PLC0415 - the same.
 
     with tf.device("cpu"):
         model = getattr(keras.applications, name)(weights=None)

@@ -19,7 +19,7 @@ endif()
 
 # All that NVRTC reads.
 file(GLOB gpu_images_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}
-  cuda/*.cu cuda/*.cuh cuda/*.h cuda/nvrtc/* cc/core/*.h)
+  cuda/*.cu cuda/*/*.cuh cuda/*/*.h cuda/nvrtc/* cc/core/*.h cc/core/formulas/*.h)
 
 add_custom_command(
   OUTPUT ${GpuImages_SOURCE}

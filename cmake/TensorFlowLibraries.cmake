@@ -9,18 +9,20 @@ function(add_tensorflow_libraries python)
   set(xla tf_mavg_xla_${TensorFlow_MINOR})
 
   add_library(${ops} MODULE
-    cc/kernels/all_finite.cc
-    cc/kernels/averages_update.cc
-    cc/kernels/binding.cc
-    cc/kernels/devices.cc
-    cc/kernels/caught_up_rows.cc cc/kernels/huge_pages.cc cc/kernels/lazy_rows.cc
-    cc/kernels/moving_average.cc
-    cc/kernels/placement.cc
-    cc/kernels/prepared_update.cc
-    cc/kernels/split_moving_average.cc
-    cc/kernels/stochastic_average.cc
-    cc/kernels/swap.cc
-    cc/kernels/variable_lists.cc
+    cc/kernels/all_finite/all_finite.cc
+    cc/kernels/averages_update/averages_update.cc
+    cc/kernels/binding/prepared_update.cc
+    cc/kernels/binding/binding.cc
+    cc/kernels/binding/placement.cc
+    cc/kernels/devices/devices.cc
+    cc/kernels/lazy_rows/caught_up_rows.cc
+    cc/kernels/lazy_rows/huge_pages.cc
+    cc/kernels/lazy_rows/lazy_rows.cc
+    cc/kernels/moving_average/moving_average.cc
+    cc/kernels/split_moving_average/split_moving_average.cc
+    cc/kernels/stochastic_average/stochastic_average.cc
+    cc/kernels/swap/swap.cc
+    cc/kernels/variables/variable_lists.cc
     cc/ops/all_finite_ops.cc
     cc/ops/binding_ops.cc
     cc/ops/lazy_rows_ops.cc
@@ -32,15 +34,19 @@ function(add_tensorflow_libraries python)
     tf_mavg_old_libraries tf_mavg_core ${tensorflow}::framework)
   if(TF_MAVG_GPU)
     target_sources(${ops} PRIVATE
-      cc/kernels/all_finite_gpu.cc cc/kernels/devices_gpu.cc cc/kernels/lazy_rows_gpu.cc
-      cc/kernels/moving_average_gpu.cc
-      cc/kernels/split_moving_average_gpu.cc cc/kernels/stochastic_average_gpu.cc
-      cc/kernels/swap_gpu.cc)
+      cc/kernels/all_finite/all_finite_gpu.cc
+      cc/kernels/devices/devices_gpu.cc
+      cc/kernels/lazy_rows/lazy_rows_gpu.cc
+      cc/kernels/moving_average/moving_average_gpu.cc
+      cc/kernels/split_moving_average/split_moving_average_gpu.cc
+      cc/kernels/stochastic_average/stochastic_average_gpu.cc
+      cc/kernels/swap/swap_gpu.cc)
     target_compile_definitions(${ops} PRIVATE TF_MAVG_GPU)
     target_link_libraries(${ops} PRIVATE tf_mavg_gpu)
   endif()
   # Alone in a unity build, too: they have constants of the names of others.
-  set_source_files_properties(cc/kernels/caught_up_rows.cc cc/kernels/huge_pages.cc
+  set_source_files_properties(
+    cc/kernels/lazy_rows/caught_up_rows.cc cc/kernels/lazy_rows/huge_pages.cc
     PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   # TensorFlow's variables are guarded by a mutex whose name it deprecates for others.
   target_compile_options(${ops} PRIVATE -Wno-deprecated-declarations)

@@ -147,11 +147,11 @@ class Compiler:
 
 
 def embedding(images: list[Image], folder: pathlib.Path) -> str:
-    """Returns the C++ text that defines EmbeddedImages() of cuda/images.h."""
+    """Returns the C++ text that defines EmbeddedImages() of cuda/launch/images.h."""
     lines = [
         "// Written by cuda/compile_kernels.py: the GPU images inside the library.",
         "",
-        '#include "cuda/images.h"',
+        '#include "cuda/launch/images.h"',
         "",
     ]
     for number, image in enumerate(images):

@@ -2,17 +2,17 @@
 // table, with TF_MAVG_TABLE_BYTES the form's size; the kernels' names are the same in all.
 //
 // The .cc file of each operation calls them by name. Compiled with --fmad=false, see
-// cc/core/moving_average.h.
+// cc/core/formulas/moving_average.h.
 
 #include "cc/core/dtypes.h"
-#include "cuda/all_finite.cuh"
-#include "cuda/lazy_rows.cuh"
-#include "cuda/moving_average.cuh"
-#include "cuda/split_moving_average.cuh"
-#include "cuda/stochastic_average.cuh"
-#include "cuda/swap.cuh"
-#include "cuda/table.h"
-#include "cuda/walker.cuh"
+#include "cuda/all_finite/all_finite.cuh"
+#include "cuda/lazy_rows/lazy_rows.cuh"
+#include "cuda/moving_average/moving_average.cuh"
+#include "cuda/split_moving_average/split_moving_average.cuh"
+#include "cuda/stochastic_average/stochastic_average.cuh"
+#include "cuda/swap/swap.cuh"
+#include "cuda/tables/table.h"
+#include "cuda/tables/walker.cuh"
 
 using namespace tf_mavg;
 

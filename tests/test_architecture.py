@@ -9,14 +9,71 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# For each folder of C++ and device code, the folders whose headers it may include.
+# Native operations: each has a folder of its name in cc/kernels and in cuda.
+OPERATIONS = [
+    "all_finite",
+    "lazy_rows",
+    "moving_average",
+    "split_moving_average",
+    "stochastic_average",
+    "swap",
+]
+# Operations that use others, by the floor on which they do.
+USES = {
+    "cc/kernels/moving_average": {"cc/kernels/split_moving_average"},
+    "cc/kernels/split_moving_average": {"cc/kernels/moving_average"},
+    "cc/kernels/stochastic_average": {"cc/kernels/moving_average"},
+    "cuda/lazy_rows": {"cuda/moving_average"},
+    "cuda/stochastic_average": {"cuda/moving_average"},
+}
+PASSES = {"cc/core", "cc/core/formulas", "cc/core/cpu"}
+LAUNCHES = {"cc/core", "cc/core/formulas", "cuda/driver", "cuda/tables", "cuda/launch"}
+ON_DEVICES = {f"cuda/{operation}" for operation in OPERATIONS}
+ON_VARIABLES = {
+    *PASSES,
+    "cc/ops",
+    "cc/kernels/averages_update",
+    "cc/kernels/binding",
+    "cc/kernels/devices",
+    "cc/kernels/variables",
+}
+
+
+def folders(floor: str, least: set[str]) -> dict[str, set[str]]:
+    """What each operation's folder on a floor may include: the least, and what it uses."""
+    names = [f"{floor}/{operation}" for operation in OPERATIONS]
+    return {name: least | USES.get(name, set()) for name in names}
+
+
+# For each folder of C++ and device code, the other folders whose headers it may include.
 MAY_INCLUDE = {
-    "cc/core": {"cc/core"},
-    "cuda": {"cuda", "cc/core"},
-    "cc/ops": {"cc/ops", "cc/core"},
-    "cc/kernels": {"cc/kernels", "cc/ops", "cuda", "cc/core"},
-    "cc/xla": {"cc/xla", "cc/ops", "cc/core"},
-    "cc/python": {"cc/python", "cuda", "cc/core"},
+    "cc/core": set(),
+    "cc/core/formulas": {"cc/core"},
+    "cc/core/cpu": {"cc/core", "cc/core/formulas"},
+    "cc/core/cpu/levels": PASSES,
+    "cuda/driver": set(),
+    "cuda/tables": {"cc/core"},
+    "cuda/launch": {"cc/core", "cuda/driver", "cuda/tables"},
+    **folders("cuda", LAUNCHES),
+    "cuda": {"cc/core", "cc/core/formulas", "cuda/tables", *ON_DEVICES},
+    "cc/ops": {"cc/core", "cc/core/formulas"},
+    "cc/kernels/devices": {"cc/core", "cuda/driver", "cuda/launch"},
+    "cc/kernels/variables": {"cc/core", "cc/kernels/devices"},
+    "cc/kernels/averages_update": ON_VARIABLES - {"cc/kernels/binding"},
+    "cc/kernels/binding": {
+        *ON_VARIABLES,
+        "cc/kernels/moving_average",
+        "cc/kernels/split_moving_average",
+    },
+    **{
+        folder: {*others, folder.replace("cc/kernels", "cuda")}
+        for folder, others in folders("cc/kernels", ON_VARIABLES).items()
+    },
+    "cc/xla": {"cc/ops", "cc/core", "cc/core/formulas"},
+    "cc/python/arrays": PASSES,
+    "cc/python/cpu": {*PASSES, "cc/python/arrays"},
+    "cc/python/gpu": {*LAUNCHES, *ON_DEVICES, "cc/python/arrays"},
+    "cc/python": {*PASSES, "cc/python/arrays", "cc/python/cpu", "cc/python/gpu"},
 }
 # Folders that know TensorFlow.
 KNOW_TENSORFLOW = {"cc/ops", "cc/kernels", "cc/xla"}
@@ -41,9 +98,9 @@ MODULES = [
 
 SOURCES = [
     path
-    for folder in MAY_INCLUDE
-    for path in sorted((ROOT / folder).glob("*"))
-    if path.suffix in {".h", ".cc", ".cu", ".cuh"}
+    for floor in ("cc", "cuda")
+    for path in sorted((ROOT / floor).rglob("*"))
+    if path.suffix in {".h", ".cc", ".cu", ".cuh"} and "absent" not in path.parts
 ]
 
 
@@ -55,22 +112,44 @@ def includes_of(path: Path) -> list[str]:
     return re.findall(r'^#include ["<]([^">]+)[">]', path.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_source_includes_only_layers_below_it(path):
+    folder = folder_of(path)
+    assert folder in MAY_INCLUDE
     for include in includes_of(path):
         if include.startswith(("cc/", "cuda/")):
-            assert Path(include).parent.as_posix() in MAY_INCLUDE[folder_of(path)], include
-        elif folder_of(path) not in KNOW_TENSORFLOW:
+            assert Path(include).parent.as_posix() in {folder, *MAY_INCLUDE[folder]}, include
+        elif not {folder, path.parent.parent.relative_to(ROOT).as_posix()} & KNOW_TENSORFLOW:
             assert not include.startswith(("tensorflow/", "absl/", "tsl/", "xla/", "Eigen/")), (
                 include
             )
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_source_opens_with_its_contract(path):
     first, second = path.read_text().splitlines()[:2]
     assert first.startswith("// ")
     assert second.startswith("//") or first.endswith((".", ","))
+
+
+def test_every_operation_is_listed():
+    found = {path.parent.name for path in (ROOT / "cuda").glob("*/*.cuh")} - {"tables"}
+    assert found == {*OPERATIONS}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize(
+    "file",
+    [
+        "cc/ops/{}_ops.cc",
+        "cc/kernels/{0}/{0}.cc",
+        "cc/kernels/{0}/{0}_gpu.cc",
+        "cuda/{0}/{0}.cc",
+        "cuda/{0}/{0}.cuh",
+    ],
+)
+def test_an_operation_has_its_name_on_each_floor(name, file):
+    assert (ROOT / file.format(name)).exists()
 
 
 def floor_of(module: str) -> int:
@@ -78,14 +157,50 @@ def floor_of(module: str) -> int:
     return floor
 
 
+def without_types(path: Path) -> str:
+    """A module without what it imports for types alone."""
+    return re.sub(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", "", path.read_text(), flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_module_imports_only_floors_below_it(path):
-    text = re.sub(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", "", path.read_text(), flags=re.MULTILINE)
+    text = without_types(path)
     imported = set(re.findall(r"^\s*from tf_mavg\.(\w+)[\w.]* import", text, re.MULTILINE))
     for names in re.findall(r"^\s*from tf_mavg import (.+)$", text, re.MULTILINE):
         imported |= {name.strip() for name in names.split(",")}
     own = path.relative_to(ROOT / "tf_mavg").parts[0].removesuffix(".py")
     assert {name for name in imported if floor_of(name) > floor_of(own)} == set()
+
+
+# For each folder within a floor of Python, what else of that floor it may import from: folders,
+# and modules beside them.
+WITHIN_FLOORS = {
+    "_averages/components": set(),
+    "_averages/update": {"components"},
+    "_averages/swap": {"components"},
+    "_averages/checkpoints": {"components"},
+    "_keras/files": {"finding", "support", "swapping"},
+    "_keras/fit": {"files", "finding", "support", "swapping"},
+}
+FOLDERS = {path.parent.relative_to(ROOT / "tf_mavg").as_posix() for path in MODULES}
+
+
+def test_every_folder_within_a_floor_is_listed():
+    assert {folder for folder in FOLDERS if "/" in folder} == {*WITHIN_FLOORS}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path.parent.parent.parent == ROOT / "tf_mavg"],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_a_module_imports_only_what_lies_below_it_on_its_floor(path):
+    folder = path.parent.relative_to(ROOT / "tf_mavg").as_posix()
+    floor, _, own = folder.partition("/")
+    imported = re.findall(
+        rf"^\s*from tf_mavg\.{floor}\.(\w+)[\w.]* import", without_types(path), re.MULTILINE
+    )
+    assert {*imported} <= {own, *WITHIN_FLOORS[folder]}
 
 
 PRIVATE_PACKAGES = r"^\s*(?:from|import) (?:tensorflow\.python|keras\.src|tf_keras\.src)\b"
@@ -113,10 +228,16 @@ def test_each_use_of_a_private_name_has_a_probe(path):
     assert [name for name in tricks if not re.search(rf"\b{name}\b", probe)] == []
 
 
-BENCH = sorted((ROOT / "bench").glob("*.py"))
+BENCH = sorted((ROOT / "bench").rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", BENCH, ids=lambda path: path.name)
+def test_reports_of_the_benchmark_measure_nothing():
+    for path in (ROOT / "bench" / "reporting").glob("*.py"):
+        found = re.findall(r"^\s*from \.\.(\w+)", path.read_text(), re.MULTILINE)
+        assert {*found} <= {"names"}, path
+
+
+@pytest.mark.parametrize("path", BENCH, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_benchmark_uses_what_users_do_and_the_compiled_module(path):
     text = path.read_text()
     assert not re.search(r"^\s*(from|import) (tf_mavg\.|bench)", text, re.MULTILINE)

@@ -11,7 +11,7 @@ from tf_mavg._files.checkpoints import OBJECT_GRAPH, CheckpointFile
 from tf_mavg._files.formats import opened, written_like
 from tf_mavg._files.marks import CONVERTED, NOTES
 from tf_mavg._files.values import rounded_to
-from tf_mavg._keras.conversion import convert_keras_file
+from tf_mavg._keras.files.conversion import convert_keras_file
 from tf_mavg._publishing import beside, check_is_new
 
 if TYPE_CHECKING:

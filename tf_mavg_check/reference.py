@@ -64,7 +64,7 @@ def is_finite(array: Array) -> NDArray[np.bool_]:
 
 
 def split(values: NDArray[np.float32]) -> tuple[Array, NDArray[np.int16]]:
-    """The halves of float32 numbers, bfloat16 and the remainder; see cc/core/split.h."""
+    """The halves of float32 numbers, bfloat16 and the remainder; see cc/core/formulas/split.h."""
     bits_of = np.asarray(values).view(np.uint32)
     kept = np.where(np.isnan(values), (bits_of | 0x00400000) & 0xFFFF0000, bits_of)
     high = (kept.astype(np.uint64) + 0x8000 >> 16).astype(np.uint16)

@@ -105,8 +105,8 @@ def measure(  # noqa: PLR0913 - one for each option.
     as_json: bool,
 ) -> None:
     """Measure, and write FOLDER/cpu.json, or gpu.json if TensorFlow has a GPU."""
-    choice = _benchmark("steps").Choice(workloads, contestants, huge)
-    settings = _benchmark("turns").Settings(seconds=seconds, fewest=fewest)
+    choice = _benchmark("measuring.steps").Choice(workloads, contestants, huge)
+    settings = _benchmark("measuring.turns").Settings(seconds=seconds, fewest=fewest)
     path = _benchmark("commands").measure(folder, parts or PARTS, choice, settings)
     click.echo(path.read_text(encoding="utf-8") if as_json else path)
 

@@ -1,5 +1,5 @@
 // The ops on averages of which only some rows are touched, as TensorFlow sees them: names,
-// attributes, shapes. See cc/core/lazy_rows.h for the rule.
+// attributes, shapes. See cc/core/formulas/lazy_rows.h for the rule.
 //
 // Resource variables only, in N tables: an average, the counters of its rows, its clock and its
 // variable each.

@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "cc/core/moving_average.h"
-#include "cc/core/split.h"
+#include "cc/core/formulas/moving_average.h"
+#include "cc/core/formulas/split.h"
 
 namespace tf_mavg {
 

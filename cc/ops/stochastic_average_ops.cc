@@ -5,7 +5,7 @@
 // of the update and the index of the average, on which its random bits depend.
 
 #include "absl/status/status.h"
-#include "cc/core/random_bits.h"
+#include "cc/core/formulas/random_bits.h"
 #include "cc/ops/averages_shapes.h"
 #include "cc/ops/shapes.h"
 #include "tensorflow/core/framework/op.h"

@@ -1,4 +1,5 @@
-// Calls what an op has prepared, by its addresses: see cc/kernels/prepared_update.cc.
+// Calls what an op has prepared, by its addresses: see
+// cc/kernels/binding/prepared_update.cc.
 
 #ifndef TF_MAVG_CC_PYTHON_PREPARED_CALL_H_
 #define TF_MAVG_CC_PYTHON_PREPARED_CALL_H_

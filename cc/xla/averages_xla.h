@@ -12,7 +12,8 @@ namespace tf_mavg {
 // Whether a rate, a float32 scalar, has one of the values that are no arithmetic.
 xla::XlaOp IsRate(const xla::XlaOp& rate, float value);
 
-// UpdatedAverage of cc/core/moving_average.h, in float64 for float64 averages, else in float32.
+// UpdatedAverage of cc/core/formulas/moving_average.h, in float64 for float64 averages, else in
+// float32.
 xla::XlaOp MovedAverage(const xla::XlaOp& average, const xla::XlaOp& variable,
                         const xla::XlaOp& rate, tensorflow::DataType dtype);
 

@@ -1,9 +1,10 @@
 // The XLA kernel of the update: what the op means, for the compiler to fuse.
 //
-// Order, rounding and the two rates that are no arithmetic are those of cc/core/moving_average.h,
-// except that XLA may contract the product and the last subtraction.
+// Order, rounding and the two rates that are no arithmetic are those of
+// cc/core/formulas/moving_average.h, except that XLA may contract the product and the last
+// subtraction.
 
-#include "cc/core/moving_average.h"
+#include "cc/core/formulas/moving_average.h"
 #include "cc/xla/averages_xla.h"
 #include "cc/xla/xla_builder.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"

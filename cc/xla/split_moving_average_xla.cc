@@ -1,11 +1,11 @@
 // The XLA kernel of the update of split averages: integers around the arithmetic of float32.
 //
 // What moving_average_xla.cc says of checks, rates and contraction holds here; bits are split and
-// joined as in cc/core/split.h.
+// joined as in cc/core/formulas/split.h.
 
 #include <vector>
 
-#include "cc/core/moving_average.h"
+#include "cc/core/formulas/moving_average.h"
 #include "cc/ops/lists_of_averages.h"
 #include "cc/xla/variable_reader.h"
 #include "cc/xla/xla_builder.h"

@@ -1,5 +1,5 @@
 // The XLA kernel of the update with stochastic rounding: random_bits.h and stochastic_rounding.h of
-// cc/core, in XLA's own integers.
+// cc/core/formulas, in XLA's own integers.
 //
 // Alike to the bit, except that XLA may contract the product and the last subtraction of what is
 // rounded.
@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "cc/core/moving_average.h"
-#include "cc/core/random_bits.h"
+#include "cc/core/formulas/moving_average.h"
+#include "cc/core/formulas/random_bits.h"
 #include "cc/xla/averages_xla.h"
 #include "cc/xla/xla_builder.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"

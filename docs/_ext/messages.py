@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("tf_mavg", "tf_mavg_cli", "tf_mavg_check", "bench")
 FOLDERS: Final = (*PACKAGES, "cc/ops", "cc/kernels", "cc/xla")
 FILLED_IN: Final = "…"
-# How the guard of `tf_mavg._averages.swap` ends what it refuses.
+# How the guard of `tf_mavg._averages.swap.state` ends what it refuses.
 WHILE_SWAPPED: Final = f"while averages and {FILLED_IN} are swapped; {FILLED_IN}"
 
 
@@ -76,7 +76,7 @@ def _of_scope(
             strings = [one for one in strings if "Received: " in _template(one, constants)]
         for string in strings:
             template = _template(string, constants)
-            if len(template.split()) > 2 and re.search(r"[a-z] [a-z]", template):  # noqa: PLR2004
+            if len(template.split()) > 2 and re.search(r"[a-z] [a-z]", template):  # noqa: PLR2004 - words.
                 after = [one for one in raised if one.lineno >= node.lineno]
                 yield _name(after[0]) if after else "", template
 

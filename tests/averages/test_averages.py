@@ -17,7 +17,7 @@ tf1 = tf.compat.v1
 
 
 def test_it_is_tensorflows_class_with_its_signature():
-    averages = tf_mavg.ExponentialMovingAverage(0.9, None, False, "Name")  # noqa: FBT003
+    averages = tf_mavg.ExponentialMovingAverage(0.9, None, False, "Name")  # noqa: FBT003 - by position.
     assert isinstance(averages, tf.train.ExponentialMovingAverage)
     assert averages.name == "Name"
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tf_mavg
-from tf_mavg._averages.shares import balance
+from tf_mavg._averages.components.shares import balance
 
 tf1 = tf.compat.v1
 SIZES = st.lists(st.integers(0, 10**9), max_size=40)

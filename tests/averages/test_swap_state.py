@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tf_mavg
 from tf_mavg._averages.entry import Entry
-from tf_mavg._averages.signals import uninterrupted
+from tf_mavg._averages.swap.signals import uninterrupted
 
 interrupted = pytest.mark.usefixtures("interrupts")
 jit = pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "jit_compile"])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,25 +11,25 @@ from pathlib import Path
 import click
 import pytest
 from bench_cases import SMALL, Case
+from places import ROOT
 
-from tf_mavg._bench import (
+from tf_mavg._bench import commands, names, workloads
+from tf_mavg._bench.measuring import (
     caches,
-    commands,
     first_step,
     keras_step,
+    machine,
     memory,
-    names,
-    parts,
     replicas,
     rows,
     share,
     spread,
     turns,
-    workloads,
 )
-from tf_mavg._bench.networks import NETWORKS, dense
-from tf_mavg._bench.steps import UPDATE, Choice, measure
-from tf_mavg._bench.turns import Settings
+from tf_mavg._bench.measuring.networks import NETWORKS, dense
+from tf_mavg._bench.measuring.steps import UPDATE, Choice, measure
+from tf_mavg._bench.measuring.turns import Settings
+from tf_mavg._bench.reporting import parts
 from tf_mavg_cli import main
 
 SHORT = Settings(turn_seconds=1e-5, seconds=0, fewest=4)
@@ -164,8 +165,8 @@ def test_a_run_compared_with_itself(folder, capsys):
 @pytest.mark.parametrize("module", ["matplotlib", "scipy"])
 def test_a_missing_library_is_one_sentence(module, folder, monkeypatch):
     command, users = {
-        "matplotlib": ("report", ["plots"]),
-        "scipy": ("measure", ["first_step", "spread"]),
+        "matplotlib": ("report", ["reporting.plots"]),
+        "scipy": ("measure", ["measuring.first_step", "measuring.spread"]),
     }[module]
     for user in users:
         monkeypatch.delitem(sys.modules, f"tf_mavg._bench.{user}")
@@ -173,6 +174,15 @@ def test_a_missing_library_is_one_sentence(module, folder, monkeypatch):
     expected = rf"needs {module}.*: pip install 'tf_mavg\[bench\]'\.$"
     with pytest.raises(click.ClickException, match=expected):
         main(["bench", command, "--folder", str(folder)], standalone_mode=False)
+
+
+def test_a_clone_tells_its_commit_and_another_folder_none(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    command = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    assert str(machine.commit()).removesuffix("-dirty") == head
+    monkeypatch.chdir(tmp_path)
+    assert machine.commit() is None
 
 
 def test_a_flush_reads_more_than_a_cache_holds_on_every_processor():

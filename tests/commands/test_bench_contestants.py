@@ -9,9 +9,11 @@ import tensorflow as tf
 from bench_cases import EVERY_DTYPES, SHAPES, SMALL, Case
 from oracle import assert_same_bits, updated
 
-from tf_mavg._bench import machine_code, models, replicas, swaps, updates, workloads
-from tf_mavg._bench.contestant import Ground
-from tf_mavg._bench.steps import ON_REQUEST, OPERATIONS, SEVERAL, SWAP, SWAPPED, UPDATE
+from tf_mavg._bench import machine_code, models, workloads
+from tf_mavg._bench.contestants import swaps, updates
+from tf_mavg._bench.contestants.contestant import Ground
+from tf_mavg._bench.measuring import replicas
+from tf_mavg._bench.measuring.steps import ON_REQUEST, OPERATIONS, SEVERAL, SWAP, SWAPPED, UPDATE
 from tf_mavg._bench.workloads import AVERAGES, VARIABLES
 
 STEPS = 3
@@ -183,7 +185,7 @@ def test_contestants_share_only_what_no_cache_holds(monkeypatch):
     with contextlib.ExitStack() as stack:
         ground = Ground(case, stack)
         assert ground.variables(AVERAGES)[0] is not ground.variables(AVERAGES)[0]
-        monkeypatch.setattr("tf_mavg._bench.contestant.SHARED_BYTES", 0)
+        monkeypatch.setattr("tf_mavg._bench.contestants.contestant.SHARED_BYTES", 0)
         assert ground.variables(AVERAGES)[0] is ground.variables(AVERAGES)[0]
         assert ground.variables(AVERAGES)[0] is not ground.variables(VARIABLES)[0]
         assert ground.one_array(AVERAGES) is ground.one_array(AVERAGES)

@@ -7,9 +7,9 @@ import worlds
 from bench_cases import SMALL, Case
 
 from tf_mavg._bench import device
-from tf_mavg._bench.contestant import Ground
-from tf_mavg._bench.steps import SWAP, UPDATE, measure
-from tf_mavg._bench.turns import Settings
+from tf_mavg._bench.contestants.contestant import Ground
+from tf_mavg._bench.measuring.steps import SWAP, UPDATE, measure
+from tf_mavg._bench.measuring.turns import Settings
 from tf_mavg._bench.workloads import VARIABLES
 
 SETTINGS = Settings(turn_seconds=0, seconds=0, fewest=2)

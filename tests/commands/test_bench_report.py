@@ -5,7 +5,7 @@ import json
 import pytest
 from bench_results import example
 
-from tf_mavg._bench import figures, parts, plots, tables
+from tf_mavg._bench.reporting import figures, parts, plots, tables
 from tf_mavg_cli import main
 
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from bench_results import everyone, example
 
-from tf_mavg._bench import figures, names, parts, tables, targets, updates_elsewhere
+from tf_mavg._bench import names
+from tf_mavg._bench.contestants import updates_elsewhere
+from tf_mavg._bench.reporting import figures, parts, tables, targets
 
 
 def change(results: dict[str, Any], factor: float, *, name: str, runner: str) -> None:

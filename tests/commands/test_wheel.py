@@ -65,6 +65,7 @@ def test_it_holds_the_package_and_nothing_else(place):
         "tf_mavg/py.typed",
         "tf_mavg/libtf_mavg_gpu_images.so",
         "tf_mavg/_bench/commands.py",
+        "tf_mavg/_bench/measuring/steps.py",
     } <= names
     libraries = {f"tf_mavg/{folder}/libtf_mavg_" for folder in FOLDERS[place]}
     for kind in ("ops", "xla"):

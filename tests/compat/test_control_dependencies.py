@@ -1,6 +1,6 @@
 """How automatic control dependencies are told what a binding touches; an upgrade may end it.
 
-tests/ops/test_binding.py has all that follows from it.
+tests/ops/test_binding_order.py has all that follows from it.
 """
 
 import tensorflow as tf

@@ -57,12 +57,12 @@ def name_a_variable_twice():
 
 # Messages are made in several ways: what fails, and where its message is.
 FAILURES = {
-    "tf_mavg/_averages/exchange.py": lambda: tf_mavg.ExponentialMovingAverage(0.5).swap(),
+    "tf_mavg/_averages/swap/exchange.py": lambda: tf_mavg.ExponentialMovingAverage(0.5).swap(),
     "tf_mavg/_tensorflow/exponential.py": name_a_variable_twice,
     "tf_mavg/_averages/dtypes.py": lambda: averages_of_dtype("int8"),
     "tf_mavg/decays.py": tf_mavg.decays.PowerFunction,
     "tf_mavg/_files/formats.py": lambda: tf_mavg.merge_checkpoints(["nowhere", "there"], "out"),
-    "cc/kernels/variable_lists.cc": swap_unlike_shapes,
+    "cc/kernels/variables/variable_lists.cc": swap_unlike_shapes,
 }
 
 

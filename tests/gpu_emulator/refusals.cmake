@@ -12,7 +12,7 @@ if(NOT names)
   message(FATAL_ERROR "${TENSORFLOW_LIBRARY} has no symbol that matches ${PATTERN}")
 endif()
 
-set(source "#include \"report.h\"\n\n")
+set(source "#include \"machine/report.h\"\n\n")
 foreach(name IN LISTS names)
   string(REGEX REPLACE "^. |\n" "" name "${name}")
   string(APPEND source

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tf_mavg._bench import names, steps
+from tf_mavg._bench import names
+from tf_mavg._bench.measuring import steps
 
 
 def example() -> dict[str, Any]:

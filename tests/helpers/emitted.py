@@ -33,3 +33,16 @@ def ancestors(operations: Iterable[tf.Operation]) -> set[tf.Operation]:
                 found.add(before)
                 todo.append(before)
     return found
+
+
+def graph_of(function: tf.types.experimental.PolymorphicFunction) -> tf.Graph:
+    """What a function without arguments is traced as."""
+    return function.get_concrete_function().graph
+
+
+def runs_before(graph: tf.Graph, first: str, second: str) -> bool:
+    """Whether the only op of a graph with the first type runs before all with the second."""
+    (before,) = ops_of(graph, first)
+    after = ops_of(graph, second)
+    assert after
+    return all(before in ancestors([op]) for op in after)

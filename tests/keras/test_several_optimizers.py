@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_models import KERAS, TF_KERAS, faces, values
 from oracle import assert_same_bits
 
-from tf_mavg._keras.evaluation import all_swapped
+from tf_mavg._keras.swapping import all_swapped
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,7 +10,7 @@ import pytest
 from averaging_faces import FACES
 from interrupts import Interruption, handled, run_interrupted
 
-from tf_mavg._averages.signals import uninterrupted
+from tf_mavg._averages.swap.signals import uninterrupted
 
 NAMES = ["a", "b"]
 # Each line costs a run of a file's length.

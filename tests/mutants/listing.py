@@ -5,7 +5,7 @@ A list is a TOML file beside this one, of the mutants of one kind:
     kind = "python"          # One of Kind, which says how such a mutant is made and run.
 
     ["what the fault does"]  # The mutant's name, of which no other list has one.
-    file = "tf_mavg/_averages/swap.py"
+    file = "tf_mavg/_averages/swap/state.py"
     right = "the text of the file, which stands there once"
     wrong = "what takes its place"
     test = "tests/averages/test_swap_state.py::test_name"

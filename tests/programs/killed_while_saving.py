@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from tf_mavg._keras.whole_files import written_whole
+from tf_mavg._keras.files.whole import written_whole
 
 
 class Model(keras.Sequential):

@@ -20,7 +20,7 @@ import warnings
 from pathlib import Path
 
 import keras  # noqa: F401 - imported once for all programs.
-import tensorflow as tf  # noqa: F401
+import tensorflow as tf  # noqa: F401 - the same.
 from forks import answer_lines, run_and_end
 
 

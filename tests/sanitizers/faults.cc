@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "cc/core/chunk_plan.h"
-#include "cc/core/cpu_kernels.h"
-#include "cc/python/on_threads.h"
-#include "cuda/launcher.h"
+#include "cc/core/cpu/cpu_kernels.h"
+#include "cc/python/arrays/on_threads.h"
+#include "cuda/launch/launcher.h"
 
 namespace tf_mavg {
 namespace {

@@ -11,16 +11,16 @@
 #include <vector>
 
 #include "cc/core/dtypes.h"
-#include "cc/core/lazy_rows.h"
-#include "cc/python/on_threads.h"
-#include "cuda/all_finite.h"
-#include "cuda/driver.h"
-#include "cuda/launcher.h"
-#include "cuda/lazy_rows.h"
-#include "cuda/moving_average.h"
-#include "cuda/split_moving_average.h"
-#include "cuda/stochastic_average.h"
-#include "cuda/swap.h"
+#include "cc/core/formulas/lazy_rows.h"
+#include "cc/python/arrays/on_threads.h"
+#include "cuda/all_finite/all_finite.h"
+#include "cuda/driver/driver.h"
+#include "cuda/launch/launcher.h"
+#include "cuda/lazy_rows/lazy_rows.h"
+#include "cuda/moving_average/moving_average.h"
+#include "cuda/split_moving_average/split_moving_average.h"
+#include "cuda/stochastic_average/stochastic_average.h"
+#include "cuda/swap/swap.h"
 
 namespace tf_mavg {
 namespace {

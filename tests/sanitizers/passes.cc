@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "cc/core/chunk_plan.h"
-#include "cc/core/cpu_kernels.h"
-#include "cc/core/cpu_pass.h"
-#include "cc/core/lazy_rows.h"
-#include "cc/core/lazy_rows_pass.h"
-#include "cc/core/split.h"
-#include "cc/core/split_moving_average_pass.h"
-#include "cc/python/on_threads.h"
+#include "cc/core/cpu/cpu_kernels.h"
+#include "cc/core/cpu/cpu_pass.h"
+#include "cc/core/cpu/lazy_rows_pass.h"
+#include "cc/core/cpu/split_moving_average_pass.h"
+#include "cc/core/formulas/lazy_rows.h"
+#include "cc/core/formulas/split.h"
+#include "cc/python/arrays/on_threads.h"
 #include "tests/sanitizers/buffers.h"
 
 namespace tf_mavg {

@@ -16,24 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._averages.checkpoints.identity import called, remainder_of
+from tf_mavg._averages.checkpoints.tracking import TrackedAverages
 from tf_mavg._averages.choices import check_can_decide, check_can_overwrite
-from tf_mavg._averages.distance import squared_distances
-from tf_mavg._averages.dtypes import average_dtype, check_can_split, choice_for, is_split
-from tf_mavg._averages.entries import Entries, graph_at_hand
-from tf_mavg._averages.entry import Entry, assign_all, size_of
-from tf_mavg._averages.finite import UPDATE
-from tf_mavg._averages.holders import note_holder
-from tf_mavg._averages.identity import called, remainder_of
-from tf_mavg._averages.late import LateStarts
-from tf_mavg._averages.lazy import DENSE, LazyRows
-from tf_mavg._averages.owned import array_of, check_can_spread, spread
-from tf_mavg._averages.remainders import (
+from tf_mavg._averages.components.owned import array_of, check_can_spread, spread
+from tf_mavg._averages.components.remainders import (
     array_with_remainder,
     clear,
     set_value,
     value_of,
 )
-from tf_mavg._averages.replicas import (
+from tf_mavg._averages.components.replicas import (
     average_beside,
     check_can_average,
     check_can_compile,
@@ -42,12 +35,19 @@ from tf_mavg._averages.replicas import (
     remainder_beside,
     remainders_at_hand,
 )
-from tf_mavg._averages.shares import SHARDED, Owner, choose_owners
-from tf_mavg._averages.steps import Steps
-from tf_mavg._averages.swap import SwapState
-from tf_mavg._averages.swaps import Swaps
-from tf_mavg._averages.tracking import TrackedAverages
-from tf_mavg._averages.updates import Updates
+from tf_mavg._averages.components.shares import SHARDED, Owner, choose_owners
+from tf_mavg._averages.distance import squared_distances
+from tf_mavg._averages.dtypes import average_dtype, check_can_split, choice_for, is_split
+from tf_mavg._averages.entries import Entries, graph_at_hand
+from tf_mavg._averages.entry import Entry, assign_all, size_of
+from tf_mavg._averages.late import LateStarts
+from tf_mavg._averages.swap.holders import note_holder
+from tf_mavg._averages.swap.state import SwapState
+from tf_mavg._averages.swap.swaps import Swaps
+from tf_mavg._averages.update.finite import UPDATE
+from tf_mavg._averages.update.lazy_rows import DENSE, LazyRows
+from tf_mavg._averages.update.steps import Steps
+from tf_mavg._averages.update.updates import Updates
 from tf_mavg._compat.distribute import name_of
 from tf_mavg._compat.tensorflow import (
     next_restore,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tf_mavg._averages.pace import Pace
+    from tf_mavg._averages.update.pace import Pace
 
 
 class Averages:
@@ -77,7 +77,7 @@ class Averages:
       update: Updates averages; see `Updates.__call__`.
       swaps: Has averages and variables change places.
       late: Those that are still to start.
-      sparse: Whether averages may be lazy; see lazy.py.
+      sparse: Whether averages may be lazy; see update/lazy_rows.py.
       lazy: Those that are.
     """
 
@@ -102,10 +102,10 @@ class Averages:
             None for split ones where they can be, else float32 ones.
           pace: How far they move at each step.
           placement: "replicated" for averages beside each component of their variables; "sharded"
-            for one average for all replicas, see shares.py.
-          if_not_finite: What a step does where a variable is not finite; see finite.py.
+            for one average for all replicas, see components/shares.py.
+          if_not_finite: What a step does where a variable is not finite; see update/finite.py.
           sparse: "lazy" for averages of which a step touches only the rows that are named.
-          seed: That of stochastic rounding, if averages are rounded so; see rounding.py.
+          seed: That of stochastic rounding, if averages are rounded so. See update/rounding.py.
           way_out: The end of every refusal while swapped.
         """
         self.name = name

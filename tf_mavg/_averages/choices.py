@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tf_mavg._averages.finite import UPDATE
-from tf_mavg._averages.lazy import DENSE
-from tf_mavg._averages.replicas import has_one_value
-from tf_mavg._averages.shares import SHARDED
+from tf_mavg._averages.components.replicas import has_one_value
+from tf_mavg._averages.components.shares import SHARDED
+from tf_mavg._averages.update.finite import UPDATE
+from tf_mavg._averages.update.lazy_rows import DENSE
 from tf_mavg._compat.distribute import name_of
 from tf_mavg._ops.variables import base_dtype
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from tf_mavg._averages.pace import Pace
+    from tf_mavg._averages.update.pace import Pace
 
 
 def check_alone(pace: Pace, num_updates: Any, placement: str, sparse: str = DENSE) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tf_mavg._averages.remainders import component_value
+from tf_mavg._averages.components.remainders import component_value
 from tf_mavg._compat.distribute import has_a_component_a_replica, name_of
 from tf_mavg._compat.references import read_in_order
 

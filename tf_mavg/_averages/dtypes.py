@@ -6,7 +6,7 @@ from typing import Final
 
 import tensorflow as tf
 
-from tf_mavg._averages.replicas import has_one_value
+from tf_mavg._averages.components.replicas import has_one_value
 from tf_mavg._compat.distribute import name_of
 from tf_mavg._ops.variables import HALF_DTYPES, base_dtype
 
@@ -43,7 +43,7 @@ def average_dtype(variable: tf.Variable, choice: str) -> tf.DType:
 
 
 def is_split(variable: tf.Variable, choice: str) -> bool:
-    """Whether a variable's average is a float32 one that is split; see remainders.py."""
+    """Whether a variable's average is a float32 one that is split; see components/remainders.py."""
     return choice == SPLIT and bool(base_dtype(variable) == tf.bfloat16)
 
 

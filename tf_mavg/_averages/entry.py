@@ -11,7 +11,7 @@ from tf_mavg._compat.distribute import components_of, strategy_of
 from tf_mavg._ops.variables import base_dtype, is_resource, tensorflow_variable
 
 if TYPE_CHECKING:
-    from tf_mavg._averages.shares import Owner
+    from tf_mavg._averages.components.shares import Owner
 
 
 @dataclass(eq=False)
@@ -21,14 +21,14 @@ class Entry:
     Attributes:
       variable: A variable of TensorFlow.
       average: The variable that holds its average, of the same kind, beside it.
-      pairs: The components of both, the average's first; see replicas.py.
+      pairs: The components of both, the average's first. See components/replicas.py.
       name: What the variable is called in checkpoints that do not track it.
       index: Which of its variable's averages it is.
       owner: The replica that has the average for all, if one does: `pairs` is then its pair, or
         empty in another process.
       shown: What users get as the average, where it is not `average`: a variable of Keras 3.
       remainder: If the average is split, the variable that holds what its bfloat16 has not; of the
-        average's kind. See remainders.py.
+        average's kind. See components/remainders.py.
       remainders: Its components, one for each of `pairs`.
       shown_remainder: What users get as the remainder, as `shown`.
     """

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from tf_mavg._averages.components.remainders import clear
+from tf_mavg._averages.components.replicas import Pair, pairs_at_hand, remainders_at_hand
 from tf_mavg._averages.entry import Entry, assign_all
-from tf_mavg._averages.remainders import clear
-from tf_mavg._averages.replicas import Pair, pairs_at_hand, remainders_at_hand
 from tf_mavg._compat.tensorflow import make_variable
 
 if TYPE_CHECKING:

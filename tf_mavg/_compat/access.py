@@ -38,8 +38,8 @@ def before_fetches(variable: tf.Variable, prepare: Callable[[], list[tf.Operatio
     """As `before_each_access`, but of Savers and Sessions of a graph of TensorFlow 1 alone."""
     if not tf.executing_eagerly():
         with tf.device(variable.device), tf.name_scope(f"{variable.op.name}/UpToDate/"):
-            fetched = _prepared(variable._read_variable_op, prepare)()  # noqa: SLF001
-        variable._graph_element = fetched  # noqa: SLF001
+            fetched = _prepared(variable._read_variable_op, prepare)()
+        variable._graph_element = fetched
 
 
 def _prepared(access: Callable[..., Any], prepare: Callable[[], list[tf.Operation]]) -> Any:

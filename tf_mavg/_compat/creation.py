@@ -42,5 +42,5 @@ def make_at_once(
         return ResourceVariable(
             tf.cast(variable.read_value(), dtype) if has_value else tf.zeros(variable.shape, dtype),
             trainable=False,
-            name=f"{named_after._shared_name}/{name}",  # noqa: SLF001 - the name without ":0".
+            name=f"{named_after._shared_name}/{name}",
         )

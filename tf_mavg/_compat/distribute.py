@@ -98,7 +98,7 @@ def replica_at_hand() -> int | None:
     Outside of any scope TensorFlow has a replica context too, of the default strategy.
     """
     # What has_strategy() reads, by way of an exception where there is none: too slow for each step.
-    if not tf.compat.v1.get_default_graph()._distribution_strategy_stack:  # noqa: SLF001
+    if not tf.compat.v1.get_default_graph()._distribution_strategy_stack:
         return None
     if not tf.distribute.has_strategy() or tf.distribute.in_cross_replica_context():
         return None
@@ -120,7 +120,7 @@ def replicas_must_merge() -> bool:
         tf.inside_function()
         and replica_at_hand() is not None
         and strategy.num_replicas_in_sync > 1
-        and bool(strategy.extended._use_merge_call())  # noqa: SLF001
+        and bool(strategy.extended._use_merge_call())
     )
 
 

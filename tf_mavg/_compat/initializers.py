@@ -41,8 +41,8 @@ def follow_initializer(
       make: Makes the initializer for the present one of `other`.
     """
     variable.__class__ = _following(variable.__class__)
-    variable._initializer_op = make()  # noqa: SLF001 - what `initializer` returns, here and there.
-    variable._follows = _Following(other, make, variable._initializer_op)  # noqa: SLF001 - ours.
+    variable._initializer_op = make()
+    variable._follows = _Following(other, make, variable._initializer_op)
 
 
 class _Following:

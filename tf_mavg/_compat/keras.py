@@ -58,7 +58,7 @@ def _checked(
     @functools.wraps(write)
     def check_and_write(model: Any, *args: Any, **kwargs: Any) -> Any:
         # Where the old layout leaves out the optimizer it is nobody's concern.
-        if not is_old or kwargs.get("include_optimizer", args[2] if len(args) > 2 else True):  # noqa: PLR2004
+        if not is_old or kwargs.get("include_optimizer", args[2] if len(args) > 2 else True):  # noqa: PLR2004 - by position.
             check(model, is_old)
         return write(model, *args, **kwargs)
 
@@ -129,7 +129,7 @@ def keras_variable(keras: ModuleType, variable: Any, name: str) -> Any:
 
 def layers_of(layer: Any) -> list[Any]:
     """A layer or model, and all layers in it, at whatever depth; each once."""
-    return list({id(one): one for one in layer._flatten_layers()}.values())  # noqa: SLF001
+    return list({id(one): one for one in layer._flatten_layers()}.values())
 
 
 def callbacks_of(arguments: dict[str, Any]) -> list[Any]:
@@ -157,8 +157,8 @@ def compiled_with(
     def enter() -> None:
         # What tf_keras saves as a checkpoint of TensorFlow.
         for name in [key for key, value in vars(model).items() if value is optimizer]:
-            if model._lookup_dependency(name) is optimizer:  # noqa: SLF001
-                track = functools.partial(model._track_trackable, name=name, overwrite=True)  # noqa: SLF001
+            if model._lookup_dependency(name) is optimizer:
+                track = functools.partial(model._track_trackable, name=name, overwrite=True)
                 undo.append(functools.partial(track, optimizer))
                 track(other)
         for owner in owners:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 def reference_of(variable: tf.Variable) -> tf.Tensor:
     """The reference that a reference variable is; as a tensor it would be a read."""
-    return variable._ref()  # noqa: SLF001 - no public way to it.
+    return variable._ref()
 
 
 def read_in_order(variable: tf.Variable, dtype: tf.DType) -> tf.Tensor:

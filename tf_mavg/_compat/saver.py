@@ -30,7 +30,7 @@ def by_key(var_list: Sequence[Any]) -> dict[str, Any]:
         convert_variable_to_tensor=False,
     )
     for variable in replicated:
-        key = variable._shared_name  # noqa: SLF001 - what TensorFlow makes the key of.
+        key = variable._shared_name
         if found.setdefault(key, variable) is not variable:
             message = f"Two variables must not have the same name. Received: {key!r} twice."
             raise ValueError(message)
@@ -39,12 +39,12 @@ def by_key(var_list: Sequence[Any]) -> dict[str, Any]:
 
 def saveable_of(variable: Any, key: str) -> Any:
     """What saves a variable of several replicas under a key, and restores all its components."""
-    return variable._gather_saveables_for_checkpoint()["VARIABLE_VALUE"](name=key)  # noqa: SLF001
+    return variable._gather_saveables_for_checkpoint()["VARIABLE_VALUE"](name=key)
 
 
 def slice_info(variable: tf.Variable) -> Any | None:
     """Where in the whole a shard lies (`full_name`, `full_shape`, ...); None of what is whole."""
-    return variable._get_save_slice_info()  # noqa: SLF001 - what Saver itself reads.
+    return variable._get_save_slice_info()
 
 
 class RenamingBuilder(tensorflow_saver.BulkSaverBuilder):  # type: ignore[misc]

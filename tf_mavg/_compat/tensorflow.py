@@ -25,7 +25,7 @@ def runs_at_once() -> bool:
     context = eager_context.context()
     if not context.executing_eagerly():
         return False
-    executor = pywrap_tfe.TFE_ContextGetExecutorForThread(context._handle)  # noqa: SLF001
+    executor = pywrap_tfe.TFE_ContextGetExecutorForThread(context._handle)
     is_asynchronous = pywrap_tfe.TFE_ExecutorIsAsync(executor)
     pywrap_tfe.TFE_DeleteExecutor(executor)
     return not is_asynchronous
@@ -123,8 +123,8 @@ def forget_deferred(objects: Iterable[Any], since: int) -> None:
       since: What `next_restore` returned before the restores that are taken back.
     """
     for one in objects:
-        one._maybe_initialize_trackable()  # noqa: SLF001
-        deferred = one._deferred_dependencies  # noqa: SLF001
+        one._maybe_initialize_trackable()
+        deferred = one._deferred_dependencies
         for name, positions in list(deferred.items()):
             kept = [position for position in positions if position.restore_uid < since]
             if kept:
@@ -158,8 +158,8 @@ def bind_restored(position: Any, variables: Iterable[Any]) -> None:
     for one in others:  # By a number that is none of the file's.
         bound.setdefault(-id(one), one)
     for one in (first, *others):
-        one._maybe_initialize_trackable()  # noqa: SLF001
-        one._update_uid = max(one._update_uid, position.restore_uid)  # noqa: SLF001
+        one._maybe_initialize_trackable()
+        one._update_uid = max(one._update_uid, position.restore_uid)
 
 
 def add_restored(position: Any, assigned: Iterable[Any]) -> None:
@@ -176,9 +176,9 @@ def was_restored(one: Any, since: int) -> bool:
 def note_checkpoint_step(manager: Any) -> None:
     """Notes that a checkpoint manager stands at a checkpoint, for its `checkpoint_interval`."""
     if manager.checkpoint_interval is not None:
-        manager._last_checkpoint_step = int(manager._step_counter)  # noqa: SLF001
+        manager._last_checkpoint_step = int(manager._step_counter)
 
 
 def create_slots(optimizer: tf.compat.v1.train.Optimizer, variables: Iterable[tf.Variable]) -> None:
     """Makes what an optimizer of TensorFlow 1 keeps beside variables, before its first step."""
-    optimizer._create_slots(list(variables))  # noqa: SLF001
+    optimizer._create_slots(list(variables))

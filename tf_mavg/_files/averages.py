@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tf_mavg._averages.identity import SLOT, called, index_of_slot
-from tf_mavg._averages.tracking import STEPS
+from tf_mavg._averages.checkpoints.identity import SLOT, called, index_of_slot
+from tf_mavg._averages.checkpoints.tracking import STEPS
 from tf_mavg._compat.object_graph import object_graph
 from tf_mavg._files.checkpoints import OBJECT_GRAPH
 from tf_mavg._files.marks import index_in_place, is_mark

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tf_mavg._keras.files import DESCRIPTION, parse_description
+from tf_mavg._keras.files.matching import DESCRIPTION, parse_description
 from tf_mavg._tensorflow.swapped_names import MARK
 
 if TYPE_CHECKING:

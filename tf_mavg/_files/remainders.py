@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_mavg._averages.identity import REMAINDER, called, index_of_slot, remainder_of
+from tf_mavg._averages.checkpoints.identity import REMAINDER, called, index_of_slot, remainder_of
 from tf_mavg._compat.object_graph import object_graph
 from tf_mavg._files.checkpoints import OBJECT_GRAPH, CheckpointFile
 from tf_mavg._files.marks import index_in_place

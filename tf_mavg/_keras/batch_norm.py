@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._averages.held import HeldValues
-from tf_mavg._averages.holders import swapped_holders
-from tf_mavg._averages.signals import uninterrupted
+from tf_mavg._averages.swap.held import HeldValues
+from tf_mavg._averages.swap.holders import swapped_holders
+from tf_mavg._averages.swap.signals import uninterrupted
 from tf_mavg._compat.distribute import components_of, strategy_of
 from tf_mavg._compat.keras import layers_of
 from tf_mavg._compat.tensorflow import make_variable

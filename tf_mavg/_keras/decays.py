@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._averages.identity import called
-from tf_mavg._averages.pace import several
+from tf_mavg._averages.checkpoints.identity import called
+from tf_mavg._averages.update.pace import several
 from tf_mavg._compat.tensorflow import make_variable
 from tf_mavg._keras.support import decay_of
 from tf_mavg.decays import Decay
 
 if TYPE_CHECKING:
-    from tf_mavg._averages.pace import OneOrMore
+    from tf_mavg._averages.update.pace import OneOrMore
 
 
 class Decays:

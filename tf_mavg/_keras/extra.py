@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from tf_mavg._keras.files import match_paths
+from tf_mavg._keras.files.matching import match_paths
 from tf_mavg._keras.support import path_of
 from tf_mavg._ops.variables import distinct
 

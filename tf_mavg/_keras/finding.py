@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tf_mavg._keras.state import AveragingState
+from tf_mavg._keras.files.state import AveragingState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

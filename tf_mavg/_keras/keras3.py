@@ -15,13 +15,13 @@ from tf_mavg._compat.keras import (
     untracked,
 )
 from tf_mavg._keras.batch_norm import recompute_statistics
-from tf_mavg._keras.callbacks import (
+from tf_mavg._keras.fit.callbacks import (
     AverageEvaluation,
     AverageSaving,
     check_can_save,
     tell_optimizers,
 )
-from tf_mavg._keras.logs import AverageLogging
+from tf_mavg._keras.fit.logs import AverageLogging
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import register_schedules
 

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.checkpoints.identity import called, remainder_of
 from tf_mavg._averages.choices import check_alone
+from tf_mavg._averages.components.shares import check_placement
 from tf_mavg._averages.dtypes import check_average_dtype
-from tf_mavg._averages.finite import check_if_not_finite
-from tf_mavg._averages.identity import called, remainder_of
-from tf_mavg._averages.lazy import DENSE, check_sparse
-from tf_mavg._averages.pace import Pace, several
-from tf_mavg._averages.rounding import seed_of
-from tf_mavg._averages.shares import check_placement
-from tf_mavg._averages.written_rows import rows_written
+from tf_mavg._averages.update.finite import check_if_not_finite
+from tf_mavg._averages.update.lazy_rows import DENSE, check_sparse
+from tf_mavg._averages.update.pace import Pace, several
+from tf_mavg._averages.update.rounding import seed_of
+from tf_mavg._averages.update.written_rows import rows_written
 from tf_mavg._compat.keras import WithoutWeights
 from tf_mavg._keras.decays import Decays
 from tf_mavg._keras.extra import ExtraVariables
+from tf_mavg._keras.files.state import AveragingState
 from tf_mavg._keras.finding import averaging_optimizers_of
 from tf_mavg._keras.sparse_writes import check_writes_named_rows
-from tf_mavg._keras.state import AveragingState
 from tf_mavg._keras.support import check_choice, is_averaged, path_of
 from tf_mavg._ops.variables import tensorflow_variable
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterable, Sequence
 
-    from tf_mavg._averages.pace import OneOrMore
+    from tf_mavg._averages.update.pace import OneOrMore
     from tf_mavg.decays import Decay
 
 WARM_UP = "iterations"

@@ -9,13 +9,13 @@ import tf_keras
 
 from tf_mavg._compat.keras import call_after_compiling, call_before_saving
 from tf_mavg._keras.batch_norm import recompute_statistics
-from tf_mavg._keras.callbacks import (
+from tf_mavg._keras.fit.callbacks import (
     AverageEvaluation,
     AverageSaving,
     check_can_save,
     tell_optimizers,
 )
-from tf_mavg._keras.logs import AverageLogging
+from tf_mavg._keras.fit.logs import AverageLogging
 from tf_mavg._keras.optimizer import AveragingOptimizer
 from tf_mavg._keras.support import path_of, register_schedules
 

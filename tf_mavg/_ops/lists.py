@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterable, Sequence
 
-# An op takes at most so many averages of a variable; kMostAverages of cc/core/moving_average.h, and
-# kMostSplitAverages of cc/core/split.h.
+# An op takes at most so many averages of a variable; kMostAverages of
+# cc/core/formulas/moving_average.h, and kMostSplitAverages of cc/core/formulas/split.h.
 _MOST_AVERAGES: Final = 4
 _MOST_SPLIT_AVERAGES: Final = 2
 

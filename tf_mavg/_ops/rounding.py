@@ -38,7 +38,7 @@ class Rounding:
     """How one update rounds the averages of all lists.
 
     The random bits of a stochastic one depend on the seed, the number of the update, the list that
-    an average is of, and the element: see cc/core/random_bits.h.
+    an average is of, and the element: see cc/core/formulas/random_bits.h.
     """
 
     def __init__(self, count: int, key: Any = None) -> None:

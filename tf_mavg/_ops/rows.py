@@ -3,7 +3,7 @@
 A table is an average with its variable, whose first dimension is that of the rows; beside them lie
 a counter of each row, and a clock. While a row of the variable is not written, the moves of its
 average between two steps are one move, so they may be made later: before the row is written, or
-before anybody looks. See cc/core/lazy_rows.h.
+before anybody looks. See cc/core/formulas/lazy_rows.h.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Float32 numbers as two halves of 16 bits, a bfloat16 and a remainder; see cc/core/split.h."""
+"""Float32 numbers as two halves of 16 bits, a bfloat16 and a remainder.
+
+See cc/core/formulas/split.h.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def draw(recipe: Recipe, path: Path) -> None:
     """
     check_can_plot(path)
     import matplotlib as mpl  # noqa: PLC0415 - an extra.
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415 - an extra.
 
     columns = min(_COLUMNS, len(recipe.widths))
     rows = math.ceil(len(recipe.widths) / columns)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._averages.identity import remainder_of
+from tf_mavg._averages.checkpoints.identity import remainder_of
 from tf_mavg._compat.saver import by_key
 from tf_mavg._posthoc.listing import Snapshot, read_list, write_list
 from tf_mavg.decays import PowerFunction, Uniform

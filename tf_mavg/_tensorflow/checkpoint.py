@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tf_mavg._averages.signals import together
-from tf_mavg._averages.together import check_apart
+from tf_mavg._averages.swap.apart import check_apart
+from tf_mavg._averages.swap.signals import together
 from tf_mavg._compat.distribute import is_sharded, name_of
 from tf_mavg._compat.tensorflow import (
     checkpoint_objects,

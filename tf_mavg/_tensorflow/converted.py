@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mavg._averages.identity import remainder_of
+from tf_mavg._averages.checkpoints.identity import remainder_of
 from tf_mavg._compat.saver import slice_info
 from tf_mavg._ops.split import join, split
 from tf_mavg._ops.variables import base_dtype

@@ -8,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mavg._averages.averages import Averages
+from tf_mavg._averages.checkpoints.identity import called
 from tf_mavg._averages.choices import check_alone
+from tf_mavg._averages.components.shares import check_placement
 from tf_mavg._averages.dtypes import check_average_dtype
-from tf_mavg._averages.finite import check_if_not_finite
-from tf_mavg._averages.identity import called
-from tf_mavg._averages.lazy import CAUGHT_UP, LAZY, check_sparse
-from tf_mavg._averages.pace import Pace, value_now
-from tf_mavg._averages.rounding import seed_of
-from tf_mavg._averages.shares import check_placement
+from tf_mavg._averages.update.finite import check_if_not_finite
+from tf_mavg._averages.update.lazy_rows import CAUGHT_UP, LAZY, check_sparse
+from tf_mavg._averages.update.pace import Pace, value_now
+from tf_mavg._averages.update.rounding import seed_of
 from tf_mavg._compat.tensorflow import unconverted
 from tf_mavg._ops.variables import (
     FLOATING_DTYPES,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterable, Sequence
 
-    from tf_mavg._averages.pace import OneOrMore
+    from tf_mavg._averages.update.pace import OneOrMore
     from tf_mavg.decays import Decay
 
 

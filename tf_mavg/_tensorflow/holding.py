@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tf_mavg._averages.together import check_apart
+from tf_mavg._averages.swap.apart import check_apart
 from tf_mavg._ops.variables import distinct
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import tensorflow as tf
 
-from tf_mavg._averages.finite import UPDATE
-from tf_mavg._averages.lazy import CAUGHT_UP, DENSE
-from tf_mavg._averages.written_rows import rows_written
+from tf_mavg._averages.update.finite import UPDATE
+from tf_mavg._averages.update.lazy_rows import CAUGHT_UP, DENSE
+from tf_mavg._averages.update.written_rows import rows_written
 from tf_mavg._compat.tensorflow import create_slots, unconverted
 from tf_mavg._ops.variables import FLOATING_DTYPES, base_dtype, distinct, shards
 from tf_mavg._tensorflow.exponential import ExponentialMovingAverage
@@ -19,7 +19,7 @@ from tf_mavg._tensorflow.swapped_names import swapped_var_list
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tf_mavg._averages.pace import OneOrMore
+    from tf_mavg._averages.update.pace import OneOrMore
     from tf_mavg._tensorflow.holding import HasAverages
     from tf_mavg.decays import Decay
 

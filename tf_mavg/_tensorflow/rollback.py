@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tf_mavg._averages.held import HeldValues
-from tf_mavg._averages.signals import uninterrupted
-from tf_mavg._averages.swap import SwapState
+from tf_mavg._averages.swap.held import HeldValues
+from tf_mavg._averages.swap.signals import uninterrupted
+from tf_mavg._averages.swap.state import SwapState
 from tf_mavg._compat.distribute import components_of
 from tf_mavg._compat.tensorflow import checkpoint_objects, forget_deferred, next_restore
 from tf_mavg._native import SureContext

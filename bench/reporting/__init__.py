@@ -1,0 +1,1 @@
+"""What the results say: tables, plots and targets, from their JSON alone."""
