@@ -124,8 +124,8 @@ def provenance(results: dict[str, Any]) -> str:
     gpu = f"{machine['gpu']}, " if machine.get("gpu") else ""
     return (
         f"{legend(results['steps'])}{gpu}{machine['processor']}, {machine['cores']} cores, "
-        f"load {load}, {versions}, commit {short(conditions['commit'])}, "
-        f"{conditions['date'][:10]}."
+        f"{conditions['cpu_level']}, load {load}, {versions}, "
+        f"commit {short(conditions['commit'])}, {conditions['date'][:10]}."
     )
 
 

@@ -73,7 +73,8 @@ def test_the_tables():
         (
             "Medians of 9 to 9 interleaved turns. x: times faster than theirs, in a Session where "
             "the row is, else in a tf.function. limit: the plain C++ loop's time over the row's. "
-            "A Processor, 2 cores, load 0.1 to 1.2, python 3.11.0, commit 0123456789, 2026-01-02."
+            "A Processor, 2 cores, avx2, load 0.1 to 1.2, python 3.11.0, commit 0123456789, "
+            "2026-01-02."
         ),
     ]
 

@@ -31,6 +31,7 @@ def example() -> dict[str, Any]:
             "commit": "0123456789abcdef",
             "machine": {"processor": "A Processor", "cores": 2},
             "versions": {"python": "3.11.0"},
+            "cpu_level": "avx2",
         },
         "load_average": {"before": 0.1, "after": 1.2},
         "steps": [
