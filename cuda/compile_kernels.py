@@ -4,7 +4,7 @@ CMake runs it; by hand: python cuda/compile_kernels.py --output DIR --architectu
 
 Architectures are spelled as in CMake's CUDA_ARCHITECTURES: 90-real is machine code for compute
 capability 9.0, 90-virtual is PTX for 9.0 and above, 90 alone is both. Each is compiled in both
-forms of the table, see table.h. NVRTC comes from PyPI, so neither a CUDA toolkit nor
+forms of the table, see cuda/tables/table.h. NVRTC comes from PyPI, so neither a CUDA toolkit nor
 a GPU is needed; without an architecture, not even NVRTC.
 """
 

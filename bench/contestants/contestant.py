@@ -117,7 +117,7 @@ class Ground:
         """
         if make not in self._once:
             self._once[make] = make(self)
-        return self._once[make]  # type: ignore[no-any-return]
+        return self._once[make]  # type: ignore[no-any-return]  # What `make` gives.
 
     def variables(self, role: str) -> list[tf.Variable]:
         """Variables outside any graph, on the device of the run."""

@@ -14,7 +14,7 @@ namespace tf_mavg {
 enum class ImageKind : int { kCubin, kPtx };
 inline constexpr const char* kImageKindNames[] = {"cubin", "ptx"};
 
-// The form of the table that an image's kernels take, see table.h. The large one is
+// The form of the table that an image's kernels take, see cuda/tables/table.h. The large one is
 // in images of its own, so that a driver that does not know it never sees it.
 enum class TableForm : int { kSmall, kLarge };
 inline constexpr int kTableForms = 2;

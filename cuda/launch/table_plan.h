@@ -1,4 +1,4 @@
-// How lists become tables, one for each launch: the host's half of table.h.
+// How lists become tables, one for each launch: the host's half of cuda/tables/table.h.
 //
 // Stateless. Empty positions have no part in it.
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from schedules import N, any_schedule, assert_close, counts, schedules
+from schedules import FEW_COUNTS, any_schedule, assert_close, counts, schedules
 
 from tf_mavg.decays import Constant, Decay, HalfLife, InverseGamma, PowerFunction, Uniform, WarmUp
 
@@ -55,7 +55,7 @@ def test_one_update_for_several_has_the_product_of_their_decays(schedule, first,
 
 @schedules
 def test_one_update_for_one_has_its_rate_to_the_bit(schedule):
-    for n in N:
+    for n in FEW_COUNTS:
         assert schedule.product_rate(n, 1) == schedule.rate(n)
 
 
@@ -93,7 +93,7 @@ def test_tensors_have_the_values_of_numpy(schedule, dtype, way):
     def values(n):
         return schedule.rate(n), schedule.decay(n), schedule.product_rate(n + 4, 5)
 
-    n = np.array(N, dtype)
+    n = np.array(FEW_COUNTS, dtype)
     call = values if way == "eager" else tf.function(values, jit_compile=way == "XLA")
     for received, expected in zip(call(tf.constant(n)), values(n), strict=True):
         assert received.dtype == tf.float64
@@ -103,10 +103,10 @@ def test_tensors_have_the_values_of_numpy(schedule, dtype, way):
 
 @schedules
 def test_a_count_may_be_a_number_an_array_or_a_variable(schedule):
-    expected = schedule.rate(np.array(N))
+    expected = schedule.rate(np.array(FEW_COUNTS))
     assert expected.dtype == np.float64
-    assert expected.shape == (len(N),)
-    assert schedule.rate(np.array(N).reshape(3, 3)).shape == (3, 3)
+    assert expected.shape == (len(FEW_COUNTS),)
+    assert schedule.rate(np.array(FEW_COUNTS).reshape(3, 3)).shape == (3, 3)
     assert isinstance(schedule.rate(7), np.float64)
     assert schedule.rate(10) == schedule.rate(np.int32(10)) == schedule.rate(10.0) == expected[3]
     for variable in (tf.Variable(10, dtype=tf.int64), keras.Variable(10, dtype="int64")):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tf_keras
-from schedules import SCHEDULES, N, assert_close, schedules
+from schedules import FEW_COUNTS, SCHEDULES, assert_close, schedules
 
 import tf_mavg.keras
 import tf_mavg.tf_keras  # noqa: F401 - it has its Keras know schedules.
@@ -26,7 +26,7 @@ def test_what_was_made_alike_is_equal(schedule):
     ):
         assert other == schedule
         assert hash(other) == hash(schedule)
-        assert_close(other.rate(N), schedule.rate(N), 0)
+        assert_close(other.rate(FEW_COUNTS), schedule.rate(FEW_COUNTS), 0)
     assert sum(schedule == other for other in SCHEDULES) == 1
 
 

@@ -35,7 +35,7 @@ any_schedule = st.one_of(
     st.builds(PowerFunction, exponent=st.floats(0, 1000)),
 )
 counts = st.integers(1, 10**9)
-N = [1, 2, 3, 10, 99, 1000, 31623, 10**6, 10**9]
+FEW_COUNTS = [1, 2, 3, 10, 99, 1000, 31623, 10**6, 10**9]
 
 
 def assert_close(received, expected, rtol=1e-12):

@@ -7,9 +7,9 @@
 //
 // Ownership: whoever has the addresses frees the update, once. It holds a reference to the binding,
 // and borrows the device, which lives as long as the process's eager context. Locks, checks and
-// errors are those of every update: see averages_update.h. A run that fails has changed nothing,
-// and says no more than that: the op BoundApplyMovingAverage says why. Many threads may run one
-// update at once.
+// errors are those of every update: see cc/kernels/averages_update. A run that fails has changed
+// nothing, and says no more than that: the op BoundApplyMovingAverage says why. Many threads may
+// run one update at once.
 
 #include <cstdint>
 #include <memory>

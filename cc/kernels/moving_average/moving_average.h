@@ -1,6 +1,6 @@
 // The moving average on variables: K averages of each of N variables move towards it in one pass.
 //
-// Locks, checks, room and errors are those of every update: see averages_update.h.
+// Locks, checks, room and errors are those of every update: see cc/kernels/averages_update.
 
 #ifndef TF_MAVG_CC_KERNELS_MOVING_AVERAGE_MOVING_AVERAGE_H_
 #define TF_MAVG_CC_KERNELS_MOVING_AVERAGE_MOVING_AVERAGE_H_

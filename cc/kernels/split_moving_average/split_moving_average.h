@@ -1,6 +1,6 @@
 // The moving average on variables where float32 averages are split into bfloat16 and a remainder.
 //
-// Locks, checks, room and errors are those of every update: see averages_update.h.
+// Locks, checks, room and errors are those of every update: see cc/kernels/averages_update.
 
 #ifndef TF_MAVG_CC_KERNELS_SPLIT_MOVING_AVERAGE_SPLIT_MOVING_AVERAGE_H_
 #define TF_MAVG_CC_KERNELS_SPLIT_MOVING_AVERAGE_SPLIT_MOVING_AVERAGE_H_
